@@ -1,0 +1,95 @@
+"""Checkpoints: nested plain data and tensors as JSON and safetensors. Nothing in them can execute code."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from rlcore.config import ConfigError
+
+FORMAT = 1
+
+
+def save(folder: Path, step: int, parts: Mapping[str, Any]) -> Path:
+    """Write `folder`/<step> under a temporary name, then rename it; older checkpoints go only after that.
+
+    A process killed at any moment leaves the old checkpoint or the new one, complete. Each part is a file of its own,
+    so that a policy can be read without its replay memory.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished, finished = folder / f".{step}.tmp", folder / f"{step:012d}"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    for name, tree in parts.items():
+        tensors: dict[str, torch.Tensor] = {}
+        plain = _split(tree, tensors)
+        save_file(tensors, unfinished / f"{name}.safetensors")
+        (unfinished / f"{name}.json").write_text(json.dumps({"format": FORMAT, "step": step, "tree": plain}))
+    for path in unfinished.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    shutil.rmtree(finished, ignore_errors=True)
+    unfinished.rename(finished)
+    for old in folder.iterdir():
+        if old != finished:
+            shutil.rmtree(old)
+    return finished
+
+
+def latest(folder: Path) -> Path | None:
+    """The newest complete checkpoint in a folder, if there is one."""
+    found = sorted(path for path in folder.glob("[0-9]*") if path.is_dir())
+    return found[-1] if found else None
+
+
+def load(path: Path, part: str) -> Any:
+    """One part of a checkpoint, as it was given to `save`.
+
+    Raises:
+        ConfigError: the part is missing or was written by a later format.
+    """
+    header = path / f"{part}.json"
+    if not header.exists():
+        raise ConfigError(f"The checkpoint {path} has no part '{part}'. It holds: "
+                          f"{', '.join(sorted(p.stem for p in path.glob('*.json'))) or 'nothing'}.")
+    content = json.loads(header.read_text())
+    if content["format"] > FORMAT:
+        raise ConfigError(f"The checkpoint {path} has format {content['format']}; this rlcore reads up to {FORMAT}. "
+                          "Update rlcore to open it.")
+    return _join(content["tree"], load_file(path / f"{part}.safetensors"))
+
+
+def _split(tree: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    """Plain JSON in which each tensor is replaced by its name; dictionaries become pairs, to keep integer keys."""
+    match tree:
+        case torch.Tensor():
+            name = str(len(tensors))
+            tensors[name] = tree.detach().cpu().clone(memory_format=torch.contiguous_format)
+            return {"tensor": name}
+        case dict():
+            return {"dict": [[key, _split(value, tensors)] for key, value in tree.items()]}
+        case tuple() | list():
+            return {"list": [_split(value, tensors) for value in tree]}
+        case None | bool() | int() | float() | str():
+            return tree
+        case _:
+            raise ConfigError(f"A checkpoint holds plain data and tensors, not {type(tree).__name__}.")
+
+
+def _join(plain: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    match plain:
+        case {"tensor": name}:
+            return tensors[name]
+        case {"dict": pairs}:
+            return {key: _join(value, tensors) for key, value in pairs}
+        case {"list": items}:
+            return [_join(item, tensors) for item in items]
+        case _:
+            return plain

@@ -1,0 +1,138 @@
+"""Settings: frozen dataclasses that cannot hold nonsense, and the one place that reads and writes them.
+
+An algorithm's config is the command line, the YAML file, the wizard's form, the run's header and the table in
+the docs. All of them go through `build`, so a value is checked in the same words wherever it was typed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from typing import Any, Literal, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+C = TypeVar("C")
+Kind = Literal["int", "float", "bool", "str", "choice", "ints"]
+_KINDS: dict[type, Kind] = {int: "int", float: "float", bool: "bool", str: "str"}
+
+
+class ConfigError(ValueError):
+    """A setting that cannot work: says what was asked, what it got and what would work."""
+
+
+class ShapeError(ValueError):
+    """Data of the wrong shape or space at the boundary of a room."""
+
+
+class MissingExtra(ImportError):
+    """An optional part is not installed: says which, and the command that installs it."""
+
+    def __init__(self, what: str, extra: str):
+        super().__init__(f'{what} needs an optional part. Install it with: pip install "rl-copilot[{extra}]"')
+
+
+def setting(default: Any, help: str, *, low: float | None = None, high: float | None = None, unit: str = "") -> Any:
+    """A config field with its explanation, inclusive range and unit."""
+    return field(default=default, metadata={"help": help, "low": low, "high": high, "unit": unit})
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One config field as forms, help texts and tables need it."""
+
+    name: str
+    kind: Kind
+    default: Any
+    help: str
+    low: float | None
+    high: float | None
+    unit: str
+    choices: tuple[str, ...] = ()
+
+    @property
+    def range(self) -> str:
+        """The allowed values in words; empty where anything goes."""
+        if self.low is not None and self.high is not None:
+            return f"between {self.low} and {self.high}"
+        if self.low is not None:
+            return f"at least {self.low}"
+        return "" if self.high is None else f"at most {self.high}"
+
+
+def settings(config: type) -> list[Setting]:
+    """The fields of a config class, in the order they are written."""
+    hints = typing.get_type_hints(config)
+    return [_describe(item, hints[item.name]) for item in fields(config)]
+
+
+def _describe(item: Field[Any], hint: Any) -> Setting:
+    meta = item.metadata
+    choices: tuple[str, ...] = ()
+    kind: Kind
+    options = [arg for arg in typing.get_args(hint) if arg is not type(None)]
+    if typing.get_origin(hint) is Literal:
+        kind, choices = "choice", tuple(str(option) for option in options)
+    elif typing.get_origin(hint) is tuple:
+        kind = "ints"
+    else:
+        kind = _KINDS[options[0] if options else hint]
+    default = None if item.default is MISSING else item.default
+    return Setting(item.name, kind, default, meta["help"], meta["low"], meta["high"], meta["unit"], choices)
+
+
+def require(ok: bool, config: object, name: str, rule: str, suggestion: str = "") -> None:
+    """Refuse a setting in one sentence: `PPOConfig.num_minibatches=5 must divide …. Try 4.`"""
+    if not ok:
+        value = getattr(config, name)
+        raise ConfigError(f"{type(config).__name__}.{name}={value!r} must {rule}. {suggestion}".rstrip())
+
+
+def check_ranges(config: Any) -> None:
+    """Hold every field against the range written beside it. Called from `__post_init__`."""
+    for item in settings(type(config)):
+        value = getattr(config, item.name)
+        if item.kind == "ints":
+            require(len(value) > 0 and min(value) >= 1, config, item.name, "be a list of positive whole numbers")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            within = (item.low is None or value >= item.low) and (item.high is None or value <= item.high)
+            require(within, config, item.name, f"be {item.range} {item.unit}".rstrip())
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'ppo'?`, or nothing where no known word is close."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def build(config: type[C], values: Mapping[str, Any]) -> C:
+    """A config from plain values, as a YAML file, a command line or a form gives them.
+
+    Raises:
+        ConfigError: an unknown name (with the nearest known one), a wrong type or a value out of range.
+    """
+    known = {item.name for item in settings(config)}
+    for name in values:
+        if name not in known:
+            hint = nearest(name, known) or f". Known: {', '.join(sorted(known))}."
+            raise ConfigError(f"{config.__name__} has no setting '{name}'{hint}")
+    hints, typed = typing.get_type_hints(config), {}
+    for name, value in values.items():
+        try:
+            typed[name] = TypeAdapter(hints[name]).validate_python(value)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            raise ConfigError(f"{config.__name__}.{name}={value!r} is not valid: {reason}.") from None
+    return config(**typed)
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A config as plain values that YAML and JSON can hold; `build` is its inverse."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(config).items()}
+
+
+def override(config: C, values: Mapping[str, Any]) -> C:
+    """The config with some plain values changed, checked like a new one."""
+    return build(type(config), to_dict(config) | dict(values))

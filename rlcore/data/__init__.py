@@ -1,0 +1,1 @@
+"""What flows: batches of experience and the memory they rest in."""

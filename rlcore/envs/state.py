@@ -1,0 +1,131 @@
+"""Saving the state of environments, so that a killed run continues with the same bits.
+
+Nothing is pickled. An environment is saved by the plain data it holds: numbers, strings, arrays, random generators
+and, for MuJoCo, the arrays of its simulation. One that holds anything else that could change, a Box2D world for
+example, cannot be saved, and `save_env_state` says so by returning None.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.vector import SyncVectorEnv, VectorEnv
+
+from rlcore.envs.make import Env
+
+# What stays as it was built: spaces, registration, rendering and helpers. Saving the rest is enough.
+_FIXED = {"env", "envs", "env_fns", "spec", "_spec", "metadata", "observation_space", "action_space",
+          "single_observation_space", "single_action_space", "screen", "screens", "surf", "clock", "render_mode",
+          "mujoco_renderer", "model", "_cached_spec", "_action_space", "_observation_space", "_metadata"}
+_PLAIN = (int, float, bool, str, type(None), np.generic)
+
+
+class _CannotSave(Exception):
+    """The environment holds something that is not plain data."""
+
+
+def save_env_state(env: Env) -> list[dict[str, Any]] | None:
+    """Everything that can change in a vector environment, as plain data; None where that is not possible."""
+    try:
+        return [_save_object(part) for part in _parts(env.env)]
+    except _CannotSave:
+        return None
+
+
+def load_env_state(env: Env, state: list[dict[str, Any]]) -> None:
+    """Put back what `save_env_state` gave into an environment made the same way."""
+    env.reset()  # builds what environments build lazily
+    for part, saved in zip(_parts(env.env), state, strict=True):
+        for name, value in saved.items():
+            _load_value(part, name, value)
+
+
+def _parts(env: VectorEnv[Any, Any, Any]) -> list[Any]:
+    """The vector environment and every environment and wrapper inside it, outermost first."""
+    parts: list[Any] = [env]
+    for single in env.envs if isinstance(env, SyncVectorEnv) else ():
+        layer: gym.Env[Any, Any] = single
+        while isinstance(layer, gym.Wrapper):
+            parts.append(layer)
+            layer = layer.env
+        parts.append(layer)
+    return parts
+
+
+def _save_object(part: Any) -> dict[str, Any]:
+    return {name: _save_value(name, value) for name, value in vars(part).items() if name not in _FIXED}
+
+
+def _save_value(name: str, value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, _PLAIN):
+        return value
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        return torch.from_numpy(value.copy())
+    if isinstance(value, np.random.Generator):
+        return {"generator": value.bit_generator.state}
+    if isinstance(value, tuple):
+        return {"tuple": [_save_value(name, item) for item in value]}
+    if isinstance(value, list):
+        return [_save_value(name, item) for item in value]
+    if isinstance(value, dict):
+        return {"dict": {str(key): _save_value(name, item) for key, item in value.items()}}
+    if _is_mujoco_data(value):
+        return {"mujoco": {key: torch.from_numpy(array.copy()) for key, array in _mujoco_arrays(value).items()}}
+    if callable(value) or type(value).__module__.split(".")[0] in ("enum", "gymnasium"):
+        return {"fixed": type(value).__name__}
+    raise _CannotSave(name)
+
+
+def _load_value(part: Any, name: str, saved: Any) -> None:
+    old: Any = getattr(part, name, None)
+    match saved:
+        case {"fixed": _}:
+            return
+        case {"generator": state}:
+            old.bit_generator.state = state
+        case {"mujoco": arrays}:
+            for key, array in _mujoco_arrays(old).items():
+                # constraint rows come and go with contacts; each step computes them afresh
+                if key in arrays and tuple(arrays[key].shape) == array.shape:
+                    array[...] = arrays[key].numpy()
+        case _:
+            setattr(part, name, _plain(saved))
+
+
+def _plain(saved: Any) -> Any:
+    match saved:
+        case torch.Tensor():
+            return saved.numpy().copy()
+        case {"tuple": items}:
+            return tuple(_plain(item) for item in items)
+        case {"dict": items}:
+            return {key: _plain(item) for key, item in items.items()}
+        case list():
+            return [_plain(item) for item in saved]
+        case _:
+            return saved
+
+
+def _is_mujoco_data(value: Any) -> bool:
+    if type(value).__name__ != "MjData" or importlib.util.find_spec("mujoco") is None:
+        return False
+    import mujoco
+
+    return isinstance(value, mujoco.MjData)
+
+
+def _mujoco_arrays(data: Any) -> dict[str, Any]:
+    """Every array and clock of the simulation: the next step may read any of them (warm starts, contact forces)."""
+    found = {}
+    for name in dir(data):
+        if not name.startswith("_"):
+            value = getattr(data, name)
+            if isinstance(value, np.ndarray) and value.flags.writeable and value.size:
+                found[name] = value
+    return found

@@ -1,0 +1,1 @@
+"""Judging agents: evaluation episodes, statistics and videos."""

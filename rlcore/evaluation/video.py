@@ -1,0 +1,93 @@
+"""Episodes as MP4 or GIF files."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from PIL import Image
+
+from rlcore import checkpoint
+from rlcore.arrays import Array
+from rlcore.config import ConfigError
+from rlcore.envs.make import make_env
+from rlcore.protocols import Agent
+from rlcore.spaces import Actions
+from rlcore.train import load_agent
+
+
+def record_video(agent: Agent | str | Path, env: str | None = None, path: str | Path | None = None, *,
+                 seed: int = 0, max_steps: int = 2000) -> Path:
+    """Film one episode played with the agent's best actions.
+
+    Args:
+        agent: an agent, or the folder of a run.
+        env: an environment's name; the run's own if None.
+        path: an .mp4 (H.264) or .gif file; <run>/videos/<step>.mp4 if None and a run was given.
+        seed: of the episode.
+        max_steps: the film ends here if the episode does not.
+
+    Raises:
+        ConfigError: no place to write to, another file type, or an environment that cannot draw itself here.
+    """
+    if isinstance(agent, str | Path):
+        folder = Path(agent)
+        agent, spec = load_agent(folder)
+        env = env or spec.env
+        saved = checkpoint.latest(folder / "checkpoints")
+        path = path or folder / "videos" / f"{saved.name if saved else 'start'}.mp4"
+    if env is None or path is None:
+        raise ConfigError("record_video(agent, …) needs an environment's name and a file to write, "
+                          "such as 'episode.mp4'.")
+    target = Path(path)
+    if target.suffix not in (".mp4", ".gif"):
+        raise ConfigError(f"'{target.name}' must end in .mp4 or .gif.")
+    frames, fps = _film(agent, env, seed, max_steps)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_name(f".{target.stem}{target.suffix}")
+    (_write_mp4 if target.suffix == ".mp4" else _write_gif)(unfinished, frames, fps)
+    unfinished.replace(target)
+    return target
+
+
+def _film(agent: Agent, name: str, seed: int, max_steps: int) -> tuple[list[Array], int]:
+    env = make_env(name, 1, seed=seed, render_mode="rgb_array")
+    try:
+        actions, obs = Actions(env.single_action_space), env.reset()[0]
+        frames = [_frame(env, name)]
+        for _ in range(max_steps):
+            obs, _reward, terminated, truncated, _ = env.step(actions.to_env(agent.act(obs.astype(np.float32))))
+            frames.append(_frame(env, name))
+            if terminated[0] or truncated[0]:
+                break
+        return frames, int(env.metadata.get("render_fps", 30))
+    finally:
+        env.close()
+
+
+def _frame(env: Any, name: str) -> Array:
+    try:
+        image: Array = np.asarray(env.render()[0], dtype=np.uint8)
+    except Exception as error:  # every renderer has errors of its own: OpenGL, SDL, missing system libraries
+        raise ConfigError(f"{name} cannot be drawn on this machine ({type(error).__name__}: {error}). MuJoCo needs an "
+                          "OpenGL library: install libegl1 or libosmesa6 and set MUJOCO_GL=egl or osmesa.") from error
+    height, width = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2  # H.264 wants even sides
+    return image[:height, :width]
+
+
+def _write_mp4(path: Path, frames: list[Array], fps: int) -> None:
+    with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
+        stream = container.add_stream("libx264", rate=Fraction(fps))
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"  # the only layout that every browser plays
+        for image in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")))
+        container.mux(stream.encode())
+
+
+def _write_gif(path: Path, frames: list[Array], fps: int) -> None:
+    images = [Image.fromarray(frame) for frame in frames]
+    images[0].save(path, save_all=True, append_images=images[1:], duration=1000 // fps, loop=0)

@@ -1,0 +1,25 @@
+"""Run folders: what a run is, and starting, stopping, resuming and reading it. Imports no torch."""
+
+from rlcore.runs.folder import (
+    RUNS,
+    Run,
+    RunSpec,
+    Status,
+    delete,
+    list_runs,
+    new_folder,
+    open_run,
+    read_evaluations,
+    read_metrics,
+    read_spec,
+    tail_log,
+    write_spec,
+    write_status,
+)
+from rlcore.runs.process import evaluate, launch, record, resume, stop
+
+__all__ = [
+    "RUNS", "Run", "RunSpec", "Status", "delete", "evaluate", "launch", "list_runs", "new_folder", "open_run",
+    "read_evaluations", "read_metrics", "read_spec", "record", "resume", "stop", "tail_log", "write_spec",
+    "write_status",
+]

@@ -1,0 +1,207 @@
+"""A run is a folder; this reads and writes it. No server has to be up for a run to go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+
+from rlcore.config import ConfigError
+
+RUNS = Path("runs")
+FORMAT = 1
+_ALIVE = ("starting", "running", "stopping")
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """Everything that determines a run: config.yaml. Two runs of one spec on one machine give the same bits."""
+
+    algo: str
+    env: str
+    seed: int
+    env_steps: int
+    config: Mapping[str, Any]          # the algorithm's settings, all of them
+    backend: str                       # engine of the vector environment
+    target_return: float | None = None  # stop once the mean of the last 100 episodes reaches it
+    device: str = "cpu"
+    threads: int = 1                   # torch threads
+    checkpoint_s: float = 30.0         # seconds between checkpoints
+    versions: Mapping[str, str] = field(default_factory=dict)
+    format: int = FORMAT
+
+
+@dataclass(frozen=True)
+class Status:
+    """status.json: what the training process last said of itself."""
+
+    state: str                         # starting, running, stopping, finished, stopped, failed
+    pid: int = 0
+    pid_started: float = 0.0           # the process's start time tells it from a later one with its number
+    env_steps: int = 0
+    total_steps: int = 0
+    sps: float = 0.0                   # env steps per second
+    eta_s: float | None = None
+    mean_return: float | None = None   # over the last 100 episodes
+    message: str = ""
+    updated: float = 0.0               # unix time
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run as it stands now."""
+
+    path: Path
+    config: Mapping[str, Any]
+    status: Status
+
+    @property
+    def id(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    @property
+    def started(self) -> float:
+        """When the run began, in unix time."""
+        config = self.path / "config.yaml"
+        return (config if config.exists() else self.path / "status.json").stat().st_mtime
+
+    @property
+    def state(self) -> str:
+        """The status's state, or "interrupted" if it claims to run and its process is gone."""
+        if self.status.state in _ALIVE and not _process_lives(self.status):
+            return "interrupted"
+        return self.status.state
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether there is training left to do and nobody is doing it."""
+        return self.state in ("stopped", "failed", "interrupted")
+
+
+def _process_lives(status: Status) -> bool:
+    if not status.pid:  # just launched: the process has not spoken yet
+        return time.time() - status.updated < 60
+    try:
+        process = psutil.Process(status.pid)
+        same = abs(process.create_time() - status.pid_started) < 2
+        return bool(same and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def new_folder(name: str, root: Path = RUNS) -> Path:
+    """A new empty run folder: `root`/<name>-<date>-<time>."""
+    stem = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    for suffix in ("", *(f"-{n}" for n in range(2, 1000))):
+        path = root / f"{stem}{suffix}"
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return path
+    raise ConfigError(f"{root} already holds a thousand runs named {stem}.")
+
+
+def write_spec(path: Path, spec: RunSpec) -> None:
+    """Write config.yaml."""
+    _replace(path / "config.yaml", yaml.safe_dump(asdict(spec), sort_keys=False))
+
+
+def read_spec(path: Path) -> RunSpec:
+    """What config.yaml says.
+
+    Raises:
+        ConfigError: the folder is no run, or was written by a later format.
+    """
+    file = path / "config.yaml"
+    if not file.exists():
+        raise ConfigError(f"{path} is not a run folder: it has no config.yaml.")
+    values = yaml.safe_load(file.read_text())
+    if values["format"] > FORMAT:
+        raise ConfigError(f"{path} has run format {values['format']}; this rlcore reads up to {FORMAT}. Update rlcore.")
+    return RunSpec(**values)
+
+
+def write_status(path: Path, status: Status) -> None:
+    """Write status.json in one move, so that a reader never sees half of it."""
+    _replace(path / "status.json", json.dumps({**asdict(status), "updated": time.time()}))
+
+
+def _replace(path: Path, text: str) -> None:
+    unfinished = path.with_name(f".{path.name}.tmp")
+    unfinished.write_text(text)
+    os.replace(unfinished, path)
+
+
+def open_run(path: Path) -> Run:
+    """The run in a folder as it stands now.
+
+    Raises:
+        ConfigError: the folder is no run.
+    """
+    if not (path / "status.json").exists():
+        raise ConfigError(f"{path} is not a run folder: it has no status.json.")
+    status = Status(**json.loads((path / "status.json").read_text()))
+    config = path / "config.yaml"
+    return Run(path, yaml.safe_load(config.read_text()) if config.exists() else {}, status)
+
+
+def list_runs(root: Path = RUNS) -> list[Run]:
+    """All runs under a folder, newest first."""
+    found = [open_run(file.parent) for file in root.glob("*/status.json")]
+    return sorted(found, key=lambda run: run.started, reverse=True)
+
+
+def read_metrics(path: Path, keys: Sequence[str] | None = None, max_points: int = 1000) -> dict[str, list[float]]:
+    """Columns of metrics.jsonl, `step` always among them, thinned evenly to at most `max_points` rows.
+
+    NaN stands where a row lacks a value. A last line still being written is left for the next read.
+    """
+    file = path / "metrics.jsonl"
+    text = file.read_text() if file.exists() else ""
+    lines = text[: text.rfind("\n") + 1].splitlines()
+    if len(lines) > max_points:  # the newest row is always among them
+        stride = -(-len(lines) // max_points)
+        lines = lines[::-1][::stride][::-1]
+    rows = [json.loads(line) for line in lines]
+    names = dict.fromkeys(["step", *(keys if keys is not None else (key for row in rows for key in row))])
+    nan = float("nan")
+    return {name: [nan if row.get(name) is None else row[name] for row in rows] for name in names}
+
+
+def read_evaluations(path: Path) -> list[dict[str, Any]]:
+    """The rows of evaluations.jsonl, oldest first."""
+    file = path / "evaluations.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def tail_log(path: Path, lines: int = 200) -> str:
+    """The end of what the run's process printed."""
+    file = path / "train.log"
+    if not file.exists():
+        return ""
+    with file.open("rb") as stream:
+        stream.seek(max(0, file.stat().st_size - 400 * lines))
+        text = stream.read().decode("utf-8", errors="replace")
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def delete(path: Path) -> None:
+    """Remove a run's folder.
+
+    Raises:
+        ConfigError: the run is still going.
+    """
+    run = open_run(path)
+    if run.state in _ALIVE:
+        raise ConfigError(f"{run.id} is still {run.state}. Stop it first.")
+    shutil.rmtree(path)

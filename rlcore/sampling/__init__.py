@@ -1,0 +1,1 @@
+"""Samplers: they step environments and return what happened."""

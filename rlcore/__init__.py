@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rlcore.envs.make import make_env
     from rlcore.evaluation.evaluate import Evaluation, evaluate
     from rlcore.evaluation.video import record_video
-    from rlcore.train import load_agent, resume, train
+    from rlcore.training import load_agent, resume, train
 
 _HOMES = {
     "DQN": "rlcore.algos.dqn", "DQNConfig": "rlcore.algos.dqn",
@@ -30,7 +30,7 @@ _HOMES = {
     "make_env": "rlcore.envs.make",
     "Evaluation": "rlcore.evaluation.evaluate", "evaluate": "rlcore.evaluation.evaluate",
     "record_video": "rlcore.evaluation.video",
-    "load_agent": "rlcore.train", "resume": "rlcore.train", "train": "rlcore.train",
+    "load_agent": "rlcore.training", "resume": "rlcore.training", "train": "rlcore.training",
 }
 
 __all__ = [

@@ -68,7 +68,7 @@ def _add_train(sub: argparse.ArgumentParser, arguments: list[str]) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from rlcore.train import train
+    from rlcore.training import train
 
     algo = catalog.algorithm(options.algo).name
     changes: dict[str, Any] = {}
@@ -93,7 +93,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _resume(options: argparse.Namespace) -> None:
-    from rlcore.train import resume
+    from rlcore.training import resume
 
     resume(options.run)
 

@@ -7,6 +7,7 @@ import warnings
 from typing import Any, Literal
 
 import gymnasium as gym
+import numpy as np
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.vector.utils import batch_space
 
@@ -28,8 +29,16 @@ class Env(gym.vector.VectorWrapper):
 
     def reset(self, *, seed: int | list[int | None] | None = None,
               options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Start all episodes anew: from the environment's own seed unless another is given."""
-        return self.env.reset(seed=self.seed if seed is None else seed, options=options)  # type: ignore[arg-type]  # SyncVectorEnv takes lists
+        """Start all episodes anew: from the environment's own seed unless another is given.
+
+        Copies get unrelated seeds, so that runs with neighbouring seeds share no episode.
+        """
+        if seed is None or isinstance(seed, int):
+            states = np.random.SeedSequence(self.seed if seed is None else seed).generate_state(self.num_envs)
+            seed = [int(state) for state in states]
+        if not isinstance(self.env, SyncVectorEnv):
+            seed = seed[0]
+        return self.env.reset(seed=seed, options=options)  # type: ignore[arg-type]  # SyncVectorEnv takes lists
 
 
 def make_env(name: str, num_envs: int = 1, *, seed: int = 0, backend: Backend | None = None,

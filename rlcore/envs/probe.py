@@ -1,7 +1,7 @@
 """Tiny environments whose right answers can be worked out by hand.
 
-Each asks one question of a learner: can it fit a value, read its observation, pass credit back, and tell the clock
-from the end of the task? Nothing registers itself: whoever wants a name for one calls `gymnasium.register`.
+Each asks a learner one question: can you fit a value, read what you see, pass credit back, tell the clock from the
+end of the task? Nothing registers itself: whoever wants a name for one calls `gymnasium.register`.
 """
 
 from __future__ import annotations
@@ -55,10 +55,7 @@ class Endless(gym.Env[Array, Any]):
 
 
 class Countdown(gym.Env[Array, Any]):
-    """Reward 1 at every step; the task ends after `steps` of them. V = 1 + γ + … with as many terms as are left.
-
-    steps=1 is the smallest environment there is: V = 1.
-    """
+    """Reward 1 at every step; the task ends after `steps` of them. V = 1 + γ + … with as many terms as are left."""
 
     def __init__(self, steps: int = 1, acts: Acts = "discrete"):
         self.steps, self.done = steps, 0

@@ -16,7 +16,7 @@ from rlcore.envs.make import make_env
 from rlcore.evaluation.statistics import bootstrap_interval, iqm
 from rlcore.protocols import Agent
 from rlcore.spaces import Actions
-from rlcore.train import load_agent
+from rlcore.training import load_agent
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from rlcore.config import ConfigError
 from rlcore.envs.make import make_env
 from rlcore.protocols import Agent
 from rlcore.spaces import Actions
-from rlcore.train import load_agent
+from rlcore.training import load_agent
 
 
 def record_video(agent: Agent | str | Path, env: str | None = None, path: str | Path | None = None, *,

@@ -89,47 +89,109 @@ ALGORITHMS: dict[str, Algorithm] = {
     )
 }
 
-_ZOO = "RL Baselines3 Zoo hyperparameters, adapted"
-_OURS = "tuned for rlcore; see benchmarks/"
+_ZOO = "RL Baselines3 Zoo, adapted"
+_OURS = "tuned with rlcore"
+_USUAL = "the usual MuJoCo settings (Huang et al. 2022, 37 implementation details)"
+
+_MUJOCO: dict[str, Preset] = {
+    "ppo": Preset(1_000_000, {
+        "horizon": 256, "epochs": 10, "num_minibatches": 32, "learning_rate": 3e-4, "learning_rate_decay": "linear",
+        "normalize_obs": True, "normalize_reward": True,
+    }, _USUAL),
+    "sac": Preset(1_000_000, {"learning_starts": 10_000}, "Haarnoja et al. 2018, table 1"),
+}
 
 ENVIRONMENTS: dict[str, Environment] = {
     entry.id: entry
     for entry in (
         Environment("CartPole-v1", "CartPole", "classic control", "discrete", 4, 2, 475, 500,
-                    "Balance a pole on a cart by pushing left or right."),
+                    "Balance a pole on a cart by pushing left or right.", {
+                        "ppo": Preset(100_000, {
+                            "horizon": 64, "epochs": 10, "learning_rate_decay": "linear", "gamma": 0.98,
+                            "gae_lambda": 0.9,
+                        }, _OURS),
+                        "dqn": Preset(50_000, {
+                            "train_every": 256, "updates": 128, "learning_rate": 2.3e-3, "target_every": 128,
+                            "epsilon_end": 0.04, "epsilon_steps": 8_000,
+                        }, _ZOO),
+                    }),
         Environment("Acrobot-v1", "Acrobot", "classic control", "discrete", 6, 3, -100, 500,
-                    "Swing a two-link pendulum above a line."),
+                    "Swing a two-link pendulum above a line.", {
+                        "ppo": Preset(300_000, {
+                            "num_envs": 16, "horizon": 256, "num_minibatches": 64, "learning_rate": 3e-4,
+                            "gae_lambda": 0.94, "normalize_obs": True, "normalize_reward": True,
+                        }, _ZOO),
+                        "dqn": Preset(100_000, {
+                            "updates": 4, "batch_size": 128, "learning_rate": 6.3e-4, "capacity": 50_000,
+                            "epsilon_end": 0.1, "epsilon_steps": 12_000, "hidden": (256, 256),
+                        }, _ZOO),
+                    }),
         Environment("MountainCar-v0", "Mountain Car", "classic control", "discrete", 2, 3, -110, 200,
-                    "Rock an underpowered car up a hill; reward only at the top."),
+                    "Rock an underpowered car up a hill; reward only at the top.", {
+                        "dqn": Preset(120_000, {
+                            "train_every": 16, "updates": 8, "batch_size": 128, "learning_rate": 4e-3, "gamma": 0.98,
+                            "capacity": 10_000, "target_every": 300, "epsilon_end": 0.07, "epsilon_steps": 24_000,
+                            "hidden": (256, 256),
+                        }, _ZOO),
+                    }),
         Environment("MountainCarContinuous-v0", "Mountain Car (continuous)", "classic control", "continuous",
                     2, 1, 90, 999,
                     "The hill again, with a continuous throttle and a cost on effort."),
         Environment("Pendulum-v1", "Pendulum", "classic control", "continuous", 3, 1, -180, 200,
-                    "Swing up and balance a pendulum with limited torque."),
+                    "Swing up and balance a pendulum with limited torque.", {
+                        "ppo": Preset(200_000, {
+                            "num_envs": 4, "horizon": 1024, "epochs": 10, "num_minibatches": 64, "gamma": 0.9,
+                        }, _ZOO),
+                        "sac": Preset(20_000, {"learning_rate": 1e-3, "capacity": 20_000}, _ZOO),
+                    }),
         Environment("LunarLander-v3", "Lunar Lander", "Box2D", "discrete", 8, 4, 200, 1000,
-                    "Land a module between two flags by firing engines."),
+                    "Land a module between two flags by firing engines.", {
+                        "ppo": Preset(1_000_000, {
+                            "num_envs": 16, "horizon": 1024, "num_minibatches": 64, "learning_rate": 3e-4,
+                            "gamma": 0.999, "gae_lambda": 0.98, "entropy_coef": 0.01,
+                        }, _ZOO),
+                        "dqn": Preset(200_000, {
+                            "updates": 4, "batch_size": 128, "learning_rate": 6.3e-4, "capacity": 50_000,
+                            "epsilon_end": 0.1, "epsilon_steps": 12_000, "hidden": (256, 256),
+                        }, _ZOO),
+                    }),
         Environment("LunarLanderContinuous-v3", "Lunar Lander (continuous)", "Box2D", "continuous", 8, 2, 200, 1000,
-                    "Land a module with throttled engines."),
+                    "Land a module with throttled engines.", {
+                        "ppo": Preset(1_000_000, {
+                            "num_envs": 16, "horizon": 1024, "num_minibatches": 64, "learning_rate": 3e-4,
+                            "gamma": 0.999, "gae_lambda": 0.98, "entropy_coef": 0.01,
+                        }, _ZOO),
+                        "sac": Preset(500_000, {"learning_rate": 7.3e-4, "tau": 0.01, "learning_starts": 10_000}, _ZOO),
+                    }),
         Environment("BipedalWalker-v3", "Bipedal Walker", "Box2D", "continuous", 24, 4, 300, 1600,
-                    "Walk over gentle terrain on two legs."),
+                    "Walk over gentle terrain on two legs.", {
+                        "ppo": Preset(5_000_000, {
+                            "num_envs": 32, "horizon": 2048, "epochs": 10, "num_minibatches": 1024,
+                            "learning_rate": 3e-4, "gamma": 0.999, "normalize_obs": True, "normalize_reward": True,
+                        }, _ZOO),
+                        "sac": Preset(500_000, {
+                            "train_every": 64, "updates": 64, "learning_rate": 7.3e-4, "gamma": 0.98, "tau": 0.02,
+                            "capacity": 300_000, "learning_starts": 10_000, "hidden": (400, 300),
+                        }, _ZOO),
+                    }),
         Environment("HalfCheetah-v5", "Half Cheetah", "MuJoCo", "continuous", 17, 6, 4800, 1000,
-                    "Run a two-legged planar cheetah as fast as possible."),
+                    "Run a two-legged planar cheetah as fast as possible.", _MUJOCO),
         Environment("Hopper-v5", "Hopper", "MuJoCo", "continuous", 11, 3, 3000, 1000,
-                    "Hop forward on one leg without falling."),
+                    "Hop forward on one leg without falling.", _MUJOCO),
         Environment("Walker2d-v5", "Walker 2D", "MuJoCo", "continuous", 17, 6, 3500, 1000,
-                    "Walk forward on two planar legs without falling."),
+                    "Walk forward on two planar legs without falling.", _MUJOCO),
         Environment("Ant-v5", "Ant", "MuJoCo", "continuous", 105, 8, 4000, 1000,
-                    "Walk a four-legged ant forward."),
+                    "Walk a four-legged ant forward.", _MUJOCO),
         Environment("Swimmer-v5", "Swimmer", "MuJoCo", "continuous", 8, 2, 340, 1000,
-                    "Swim a three-link snake forward; needs a long horizon."),
+                    "Swim a three-link snake forward; needs a long horizon.", _MUJOCO),
         Environment("Reacher-v5", "Reacher", "MuJoCo", "continuous", 10, 2, -5, 50,
-                    "Bring a two-joint arm's tip to a random target."),
+                    "Bring a two-joint arm's tip to a random target.", _MUJOCO),
         Environment("InvertedPendulum-v5", "Inverted Pendulum", "MuJoCo", "continuous", 4, 1, 950, 1000,
-                    "Balance a pole on a cart with a continuous force."),
+                    "Balance a pole on a cart with a continuous force.", _MUJOCO),
         Environment("InvertedDoublePendulum-v5", "Inverted Double Pendulum", "MuJoCo", "continuous", 9, 1, 9100, 1000,
-                    "Balance two linked poles on a cart."),
+                    "Balance two linked poles on a cart.", _MUJOCO),
         Environment("Humanoid-v5", "Humanoid", "MuJoCo", "continuous", 348, 17, 5000, 1000,
-                    "Walk a 3D humanoid forward without falling."),
+                    "Walk a 3D humanoid forward without falling.", _MUJOCO),
     )
 }
 

@@ -55,7 +55,10 @@ def record(path: Path) -> subprocess.Popen[bytes]:
 
 
 def _start(path: Path, arguments: list[str], log: str) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "RLCORE_RUN_DIR": str(path.resolve()), "PYTHONUNBUFFERED": "1",
+    # Threads that wait by sleeping: a run shares the machine with the app and other runs, and torch's spinning
+    # threads slow each other down tenfold there.
+    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ,
+                   "RLCORE_RUN_DIR": str(path.resolve()), "PYTHONUNBUFFERED": "1",
                    "PYTHONPATH": os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])}
     with (path / log).open("ab") as output:
         return subprocess.Popen(

@@ -1,0 +1,50 @@
+"""What is measured: the same task, network, batch sizes and number of gradient steps for every library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Task:
+    """One row of the speed table. `ours` are rlcore settings, `sb3` the same in Stable-Baselines3's words."""
+
+    name: str
+    algo: str
+    env: str
+    env_steps: int
+    ours: Mapping[str, Any]
+    sb3: Mapping[str, Any]
+    num_envs: int = 1
+
+
+def _ppo_cartpole(num_envs: int, horizon: int, env_steps: int) -> Task:
+    return Task(
+        f"PPO CartPole-v1, {num_envs} envs", "ppo", "CartPole-v1", env_steps,
+        ours={"num_envs": num_envs, "horizon": horizon, "epochs": 4, "num_minibatches": 4, "learning_rate": 1e-3,
+              "gamma": 0.99, "gae_lambda": 0.95, "learning_rate_decay": "constant"},
+        sb3={"n_steps": horizon, "n_epochs": 4, "batch_size": num_envs * horizon // 4, "learning_rate": 1e-3,
+             "gamma": 0.99, "gae_lambda": 0.95, "policy_kwargs": {"net_arch": {"pi": [64, 64], "vf": [64, 64]}}},
+        num_envs=num_envs)
+
+
+TASKS = (
+    _ppo_cartpole(8, 128, 150_000),
+    _ppo_cartpole(64, 32, 400_000),
+    Task("PPO HalfCheetah-v5, 8 envs", "ppo", "HalfCheetah-v5", 40_960,
+         ours={"num_envs": 8, "horizon": 256, "epochs": 10, "num_minibatches": 32, "learning_rate": 3e-4,
+               "learning_rate_decay": "constant"},
+         sb3={"n_steps": 256, "n_epochs": 10, "batch_size": 64, "learning_rate": 3e-4, "normalize": True,
+              "policy_kwargs": {"net_arch": {"pi": [64, 64], "vf": [64, 64]}}}, num_envs=8),
+    Task("SAC Pendulum-v1", "sac", "Pendulum-v1", 2_500,
+         ours={"learning_rate": 1e-3, "capacity": 100_000, "learning_starts": 1_000},
+         sb3={"learning_rate": 1e-3, "buffer_size": 100_000, "learning_starts": 1_000, "batch_size": 256}),
+    Task("DQN CartPole-v1", "dqn", "CartPole-v1", 30_000,
+         ours={"train_every": 10, "updates": 1, "batch_size": 128, "learning_rate": 2.5e-4, "hidden": (120, 84),
+               "learning_starts": 5_000, "target_every": 50, "capacity": 10_000, "double": False},
+         sb3={"train_freq": 10, "gradient_steps": 1, "batch_size": 128, "learning_rate": 2.5e-4,
+              "learning_starts": 5_000, "target_update_interval": 500, "buffer_size": 10_000,
+              "policy_kwargs": {"net_arch": [120, 84]}}),
+)

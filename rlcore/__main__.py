@@ -99,9 +99,9 @@ def _resume(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from rlcore.evaluation.evaluate import evaluate_run
+    from rlcore.evaluation.evaluate import evaluate
 
-    logging.info("%s", evaluate_run(options.run, options.episodes))
+    logging.info("%s", evaluate(options.run, episodes=options.episodes))
 
 
 def _video(options: argparse.Namespace) -> None:

@@ -32,7 +32,7 @@ from rlcore.speed import numpy_forward
 class DQNConfig:
     """Settings of DQN; defaults suit small control tasks rather than Atari."""
 
-    num_envs: int = setting(1, "parallel environments", low=1)
+    num_envs: int = setting(1, "parallel environments", low=1, high=100_000)
     train_every: int = setting(4, "steps of each environment between rounds of learning", low=1, unit="env steps")
     updates: int = setting(1, "gradient steps per round of learning", low=1)
     batch_size: int = setting(64, "remembered steps per gradient step", low=1)

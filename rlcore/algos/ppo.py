@@ -35,10 +35,10 @@ from rlcore.speed import numpy_forward
 class PPOConfig:
     """Settings of PPO; defaults follow the paper's Atari and MuJoCo tables where they agree."""
 
-    num_envs: int = setting(8, "parallel environments", low=1)
-    horizon: int = setting(128, "steps of each environment per update", low=2, unit="env steps")
+    num_envs: int = setting(8, "parallel environments", low=1, high=100_000)
+    horizon: int = setting(128, "steps of each environment per update", low=2, high=1_000_000, unit="env steps")
     epochs: int = setting(4, "passes over each rollout", low=1)
-    num_minibatches: int = setting(4, "gradient steps per pass; divides num_envs × horizon", low=1)
+    num_minibatches: int = setting(4, "gradient steps per pass; divides num_envs × horizon", low=1, high=1_000_000)
     learning_rate: float = setting(1e-3, "Adam's step size", low=0, high=1)
     learning_rate_decay: Decay = setting("constant", "how the learning rate changes over the run")
     gamma: float = setting(0.99, "discount per step", low=0, high=1)
@@ -62,8 +62,8 @@ class PPOConfig:
 
     def __post_init__(self) -> None:
         check_ranges(self)
-        divisors = [n for n in range(1, self.batch_size + 1) if self.batch_size % n == 0]
-        close = min(divisors, key=lambda n: abs(n - self.num_minibatches))
+        most = min(self.num_minibatches, self.batch_size)
+        close = next(n for n in range(most, 0, -1) if self.batch_size % n == 0)
         require(close == self.num_minibatches, self, "num_minibatches",
                 f"divide the rollout of {self.batch_size} steps (num_envs × horizon)", f"Try {close}.")
 

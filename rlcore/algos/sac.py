@@ -37,7 +37,7 @@ _LOG_STD_MIN, _LOG_STD_MAX = -20.0, 2.0
 class SACConfig:
     """Settings of SAC; defaults from the paper's table 1 and the authors' code."""
 
-    num_envs: int = setting(1, "parallel environments", low=1)
+    num_envs: int = setting(1, "parallel environments", low=1, high=100_000)
     train_every: int = setting(1, "steps of each environment between rounds of learning", low=1, unit="env steps")
     updates: int = setting(1, "gradient steps per round of learning", low=1)
     batch_size: int = setting(256, "remembered steps per gradient step", low=1)

@@ -63,7 +63,7 @@ def evaluate(agent: Agent | str | Path, env: str | None = None, *, episodes: int
     """Play whole episodes with the agent's best actions, on seeds that training does not use.
 
     Args:
-        agent: an agent, or the folder of a run.
+        agent: an agent, or the folder of a run, which then keeps the result in its evaluations.jsonl.
         env: an environment's name; the run's own if None.
         episodes: how many; each starts from a seed of its own.
         seed: of the first environment.
@@ -74,8 +74,7 @@ def evaluate(agent: Agent | str | Path, env: str | None = None, *, episodes: int
     if episodes < 1:
         raise ConfigError(f"episodes={episodes} must be at least 1.")
     if isinstance(agent, str | Path):
-        agent, spec = load_agent(agent)
-        env = env or spec.env
+        return _evaluate_run(Path(agent), env, episodes, seed)
     if env is None:
         raise ConfigError("evaluate(agent) needs the environment's name, such as 'CartPole-v1'.")
     vector = make_env(env, min(episodes, 16), seed=seed, backend="sync")
@@ -104,11 +103,12 @@ def _play(agent: Agent, env: Any, episodes: int) -> Evaluation:
     return Evaluation(tuple(returns), tuple(lengths))
 
 
-def evaluate_run(folder: Path, episodes: int = 20) -> Evaluation:
-    """Evaluate a run's last checkpoint and append the result to its evaluations.jsonl."""
+def _evaluate_run(folder: Path, env: str | None, episodes: int, seed: int) -> Evaluation:
     saved = checkpoint.latest(folder / "checkpoints")
-    result = evaluate(folder, episodes=episodes)
-    assert saved is not None  # evaluate has refused a run without one
-    with (folder / "evaluations.jsonl").open("a") as file:
-        file.write(json.dumps(result.row(int(saved.name))) + "\n")
+    agent, spec = load_agent(folder)
+    assert saved is not None  # load_agent has refused a run without a checkpoint
+    result = evaluate(agent, env or spec.env, episodes=episodes, seed=seed)
+    if env in (None, spec.env):
+        with (folder / "evaluations.jsonl").open("a") as file:
+            file.write(json.dumps(result.row(int(saved.name))) + "\n")
     return result

@@ -1,0 +1,383 @@
+"""What people call things: the field's algorithms, environments and settings, in English and Chinese.
+
+Tables, plus the two functions that turn a name into a pattern. Names are plain text, several of them separated
+by `|`; a space stands for a space, an underscore, a hyphen or nothing. A name in capitals behind `!` counts only in
+capitals, because in small letters it is an English word (HER, PER). What rlcore itself offers is not repeated here:
+the catalogue's own names are always known, and its entry decides wherever both have one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+Acts = Literal["discrete", "continuous"]
+DISCRETE, CONTINUOUS = frozenset({"discrete"}), frozenset({"continuous"})
+ANY = DISCRETE | CONTINUOUS
+
+
+@cache
+def pattern(names: str, prefix: str = "", suffix: str = "") -> re.Pattern[str]:
+    """What matches any of the names, longest first; ASCII edges must be word edges, Chinese ones need not be."""
+    found = []
+    for name in sorted((part.strip() for part in names.split("|")), key=len, reverse=True):
+        body = r"[\s_-]*".join(re.escape(word) for word in name.lstrip("!").split())
+        body = f"(?-i:{body})" if name.startswith("!") else body
+        before = r"(?<![a-z0-9_])" if name[0].isascii() else ""
+        after = r"(?![a-z0-9_])" if name[-1].isascii() else ""
+        found.append(before + prefix + body + suffix + after)
+    return re.compile("|".join(found), re.IGNORECASE)
+
+
+def spoken(name: str) -> str:
+    """An identifier as words: `HalfCheetah` → `Half Cheetah`, `simple_spread` → `simple spread`."""
+    return " ".join(re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\sA-Za-z0-9_-]+", name))
+
+
+@dataclass(frozen=True)
+class KnownAlgorithm:
+    """An algorithm of the field: how it is called, what its mathematics allows, which others are near."""
+
+    title: str
+    names: str
+    acts: frozenset[str] = ANY
+    like: tuple[str, ...] = ("ppo",)
+    agents: bool = False    # trains several agents together
+
+
+# Keys are the names that rlcore gives or would give them.
+ALGORITHMS: dict[str, KnownAlgorithm] = {
+    "ppo": KnownAlgorithm("PPO", "PPO2 | PPO clip | proximal policy optimization | 近端策略优化"),
+    "dqn": KnownAlgorithm("DQN",
+        "DDQN | D3QN | deep q | deep q learning | deep q network | deep q networks | 双DQN | 双重DQN | 深度Q网络 | "
+        "深度Q学习", DISCRETE, ("dqn", "ppo")),
+    "sac": KnownAlgorithm("SAC", "soft actor critic | 柔性演员评论家 | 软演员评论家", CONTINUOUS, ("sac",)),
+    "sac_discrete": KnownAlgorithm("Discrete SAC",
+        "discrete SAC | SAC discrete | discrete soft actor critic | SACD | SAC离散 | 离散SAC | 离散版SAC | "
+        "离散动作SAC", DISCRETE, ("dqn",)),
+    "a2c": KnownAlgorithm("A2C", "A2C | A3C | advantage actor critic | actor critic | 优势演员评论家 | 演员评论家"),
+    "reinforce": KnownAlgorithm("REINFORCE",
+        "!REINFORCE | !VPG | policy gradient | vanilla policy gradient | 策略梯度"),
+    "trpo": KnownAlgorithm("TRPO", "TRPO | trust region policy optimization | 信赖域策略优化"),
+    "ppg": KnownAlgorithm("PPG", "PPG | phasic policy gradient"),
+    "impala": KnownAlgorithm("IMPALA", "IMPALA | v trace"),
+    "appo": KnownAlgorithm("APPO", "APPO | asynchronous PPO"),
+    "acktr": KnownAlgorithm("ACKTR", "ACKTR"),
+    "acer": KnownAlgorithm("ACER", "ACER"),
+    "daac": KnownAlgorithm("DAAC", "DAAC"),
+    "drac": KnownAlgorithm("DrAC", "DrAC"),
+    "q_learning": KnownAlgorithm("tabular Q-learning",
+        "q learning | tabular q learning | q table | Q学习 | Q表", DISCRETE, ("dqn",)),
+    "sarsa": KnownAlgorithm("SARSA", "SARSA", DISCRETE, ("dqn",)),
+    "rainbow": KnownAlgorithm("Rainbow", "rainbow | rainbow DQN", DISCRETE, ("dqn",)),
+    "c51": KnownAlgorithm("C51", "C51 | categorical DQN | distributional DQN", DISCRETE, ("dqn",)),
+    "qrdqn": KnownAlgorithm("QR-DQN", "QR DQN | quantile regression DQN", DISCRETE, ("dqn",)),
+    "iqn": KnownAlgorithm("IQN", "IQN | FQF | implicit quantile networks", DISCRETE, ("dqn",)),
+    "r2d2": KnownAlgorithm("R2D2", "R2D2 | DRQN", DISCRETE, ("dqn",)),
+    "pqn": KnownAlgorithm("PQN", "PQN", DISCRETE, ("dqn",)),
+    "ddpg": KnownAlgorithm("DDPG",
+        "DDPG | deep deterministic policy gradient | 深度确定性策略梯度", CONTINUOUS, ("sac",)),
+    "td3": KnownAlgorithm("TD3", "TD3 | twin delayed DDPG | 双延迟DDPG", CONTINUOUS, ("sac",)),
+    "tqc": KnownAlgorithm("TQC", "TQC | truncated quantile critics", CONTINUOUS, ("sac",)),
+    "redq": KnownAlgorithm("REDQ", "REDQ | DroQ", CONTINUOUS, ("sac",)),
+    "crossq": KnownAlgorithm("CrossQ", "CrossQ", CONTINUOUS, ("sac",)),
+    "d4pg": KnownAlgorithm("D4PG", "D4PG", CONTINUOUS, ("sac",)),
+    "modsac": KnownAlgorithm("ModSAC", "ModSAC | reliable SAC", CONTINUOUS, ("sac",)),
+    "drqv2": KnownAlgorithm("DrQ-v2", "DrQ v2 | DrQ", CONTINUOUS, ("sac",)),
+    "mpo": KnownAlgorithm("MPO", "!MPO | V MPO", ANY, ("sac", "ppo")),
+    "ars": KnownAlgorithm("ARS", "!ARS | augmented random search"),
+    "es": KnownAlgorithm("evolution strategies", "evolution strategies | CMA ES | OpenAI ES"),
+    "bc": KnownAlgorithm("BC", "!BC | behavior cloning | 行为克隆", ANY, ("sac", "ppo")),
+    "gail": KnownAlgorithm("GAIL", "GAIL | AIRL"),
+    "cql": KnownAlgorithm("CQL", "CQL | conservative q learning", ANY, ("sac", "dqn")),
+    "iql": KnownAlgorithm("IQL", "IQL | implicit q learning", ANY, ("sac", "dqn")),
+    "td3bc": KnownAlgorithm("TD3+BC", "TD3 BC | TD3+BC", CONTINUOUS, ("sac",)),
+    "awac": KnownAlgorithm("AWAC", "AWAC | AWR", ANY, ("sac", "ppo")),
+    "bcq": KnownAlgorithm("BCQ", "BCQ", ANY, ("sac", "dqn")),
+    "decision_transformer": KnownAlgorithm("Decision Transformer", "decision transformer"),
+    "muzero": KnownAlgorithm("MuZero", "MuZero | EfficientZero | AlphaZero | AlphaGo", DISCRETE, ("dqn",)),
+    "dreamer": KnownAlgorithm("Dreamer", "Dreamer | DreamerV2 | DreamerV3 | Dreamer v3"),
+    "mbpo": KnownAlgorithm("MBPO", "MBPO", CONTINUOUS, ("sac",)),
+    "grpo": KnownAlgorithm("GRPO", "GRPO | group relative policy optimization"),
+    "dpo": KnownAlgorithm("DPO", "DPO | direct preference optimization"),
+    "qmix": KnownAlgorithm("QMIX", "QMIX", DISCRETE, ("dqn",), agents=True),
+    "vdn": KnownAlgorithm("VDN", "VDN", DISCRETE, ("dqn",), agents=True),
+    "coma": KnownAlgorithm("COMA", "!COMA", DISCRETE, agents=True),
+    "maddpg": KnownAlgorithm("MADDPG", "MADDPG | MATD3", ANY, ("sac", "ppo"), agents=True),
+    "mappo": KnownAlgorithm("MAPPO", "MAPPO | IPPO | multi agent PPO | 多智能体PPO", agents=True),
+    "mat": KnownAlgorithm("MAT", "!MAT | multi agent transformer", agents=True),
+}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Something added to an algorithm: a setting where rlcore has it, otherwise refused or noted."""
+
+    title: str              # with `{}` for the algorithm where leaving it out would make another algorithm
+    names: str
+    setting: str            # the rlcore setting that switches it on, where an algorithm has it
+    value: object = True
+    of: str = ""            # only an addition to this algorithm
+
+    @property
+    def essential(self) -> bool:
+        """Whether leaving it out would train another algorithm than the one asked for."""
+        return "{}" in self.title
+
+
+VARIANTS: tuple[Variant, ...] = (
+    Variant("Double {}",
+        "double | double DQN | double q | DDQN | D3QN | 双DQN | 双重DQN | 双Q | 双重Q", "double", of="dqn"),
+    Variant("Dueling {}", "dueling | duelling | D3QN | 对决网络 | 竞争网络", "dueling", of="dqn"),
+    Variant("Noisy {}",
+        "noisy nets | noisy net | noisy networks | noisy layers | noisy DQN | 噪声网络", "noisy", of="dqn"),
+    Variant("recurrent {}", "recurrent | LSTM | GRU | RNN | 循环网络 | 循环神经网络 | 循环", "recurrent"),
+    Variant("masked {}",
+        "action masking | action mask | maskable | invalid action masking | 动作掩码 | 动作屏蔽", "action_mask"),
+    Variant("{}+PER",
+        "!PER | prioritized replay | prioritized experience replay | prioritized buffer | 优先经验回放 | "
+        "优先级经验回放 | 优先回放", "prioritized"),
+    Variant("{}+HER", "!HER | hindsight | hindsight experience replay | 事后经验回放 | 后见经验回放", "hindsight"),
+    Variant("{}+ICM", "ICM | intrinsic curiosity | intrinsic curiosity module | curiosity | 好奇心", "bonus", "icm"),
+    Variant("{}+RND", "RND | random network distillation | 随机网络蒸馏", "bonus", "rnd"),
+    Variant("{}+NGU", "NGU | never give up", "bonus", "ngu"),
+    Variant("{}+RIDE", "!RIDE", "bonus", "ride"),
+    Variant("{}+RE3", "RE3", "bonus", "re3"),
+    Variant("self-play {}", "self play | 自博弈 | 自我对弈", "self_play"),
+    Variant("a falling learning rate",
+        "linear decay | linearly decayed | linearly decaying | linear schedule | linear annealing | "
+        "linear learning rate | linear lr | linearly annealed | annealed | anneal | annealing | lr decay | "
+        "lr schedule | learning rate decay | learning rate schedule | learning rate annealing | "
+        "decay the learning rate | decay the lr | 线性衰减 | 线性下降 | 线性递减 | 线性退火 | 线性学习率 | "
+        "学习率衰减 | 学习率下降 | 学习率退火 | 学习率线性衰减 | 学习率线性下降", "learning_rate_decay", "linear"),
+    Variant("a constant learning rate",
+        "constant lr | constant learning rate | fixed learning rate | fixed lr | no lr decay | 固定学习率 | "
+        "恒定学习率", "learning_rate_decay", "constant"),
+    Variant("normalised observations",
+        "normalize obs | normalized obs | normalize observations | normalized observations | "
+        "observation normalization | obs norm | VecNormalize | 观测归一化 | 归一化观测 | 状态归一化 | 观察归一化",
+        "normalize_obs"),
+    Variant("normalised rewards",
+        "normalize reward | normalize rewards | normalized rewards | reward normalization | reward scaling | "
+        "VecNormalize | 奖励归一化 | 归一化奖励", "normalize_reward"),
+    Variant("gSDE", "gSDE | SDE | use SDE | state dependent exploration", "state_dependent_noise"),
+    Variant("convolutional networks", "CnnPolicy | CNN | convolutional | 卷积", "encoder", "cnn"),
+)
+
+
+@dataclass(frozen=True)
+class Family:
+    """Environments of the field that may not be bundled: what they need and what comes nearest."""
+
+    title: str
+    names: str                 # identifiers separated by spaces
+    like: str                  # the bundled environment to offer instead
+    acts: frozenset[str] = DISCRETE
+    goal: bool = False         # observations carry an achieved and a desired goal
+    agents: bool = False       # several agents at once
+
+
+FAMILIES: tuple[Family, ...] = (
+    Family("Atari",
+        "Adventure AirRaid Alien Amidar Assault Asterix Asteroids Atlantis BankHeist BattleZone BeamRider Berzerk "
+        "Bowling Boxing Breakout Carnival Centipede ChopperCommand CrazyClimber Defender DemonAttack DoubleDunk "
+        "Enduro FishingDerby Freeway Frostbite Gopher Gravitar IceHockey Jamesbond JourneyEscape Kangaroo Krull "
+        "KungFuMaster MontezumaRevenge MsPacman NameThisGame Phoenix Pitfall Pong Pooyan PrivateEye Qbert Riverraid "
+        "RoadRunner Robotank Seaquest Skiing Solaris SpaceInvaders StarGunner Tennis TimePilot Tutankham UpNDown "
+        "Venture VideoPinball WizardOfWor YarsRevenge Zaxxon Atari", "LunarLander-v3"),
+    Family("MinAtar", "MinAtar", "LunarLander-v3"),
+    Family("toy text", "FrozenLake FrozenLake8x8 Taxi CliffWalking Blackjack", "CartPole-v1"),
+    Family("Box2D with pixels", "CarRacing", "LunarLanderContinuous-v3", ANY),
+    Family("Box2D", "BipedalWalkerHardcore", "BipedalWalker-v3", CONTINUOUS),
+    Family("MuJoCo", "HumanoidStandup", "Humanoid-v5", CONTINUOUS),
+    Family("MuJoCo", "Pusher", "Reacher-v5", CONTINUOUS),
+    Family("Gymnasium-Robotics",
+        "FetchReach FetchPush FetchSlide FetchPickAndPlace HandReach HandManipulateBlock HandManipulateEgg "
+        "HandManipulatePen PointMaze AntMaze AdroitHand FrankaKitchen PandaReach PandaPush",
+        "Reacher-v5", CONTINUOUS, goal=True),
+    Family("MiniGrid", "MiniGrid BabyAI DoorKey KeyCorridor FourRooms MultiRoom ObstructedMaze", "Acrobot-v1"),
+    Family("Procgen", "Procgen CoinRun StarPilot BigFish", "LunarLander-v3"),
+    Family("VizDoom", "VizDoom Doom", "LunarLander-v3"),
+    Family("Crafter", "Crafter NetHack MineRL Minecraft", "LunarLander-v3"),
+    Family("DeepMind Control",
+        "cheetah_run walker_walk walker_run walker_stand hopper_hop hopper_stand humanoid_walk humanoid_run "
+        "cartpole_swingup cartpole_balance pendulum_swingup ball_in_cup finger_spin reacher_easy reacher_hard "
+        "quadruped_walk quadruped_run DMControl", "HalfCheetah-v5", CONTINUOUS),
+    Family("Meta-World", "MetaWorld", "Reacher-v5", CONTINUOUS),
+    Family("Isaac", "IsaacGym IsaacLab Brax", "Ant-v5", CONTINUOUS),
+    Family("trading", "FinRL StockTrading", "Pendulum-v1", CONTINUOUS),
+    Family("offline data sets", "Minari D4RL", "HalfCheetah-v5", CONTINUOUS),
+    Family("MPE",
+        "simple_spread simple_tag simple_adversary simple_reference simple_speaker_listener simple_push "
+        "simple_crypto simple_world_comm MPE", "CartPole-v1", ANY, agents=True),
+    Family("PettingZoo",
+        "PettingZoo Pistonball Multiwalker Waterworld KnightsArchersZombies TicTacToe ConnectFour Gomoku Chess "
+        "LiarsDice Overcooked Hanabi", "CartPole-v1", agents=True),
+    Family("StarCraft", "SMAC SMACv2 StarCraft", "LunarLander-v3", agents=True),
+    Family("Google Research Football", "GRF gfootball GoogleFootball", "LunarLander-v3", agents=True),
+    Family("other games", "SuperMarioBros Mario FlappyBird Tetris Snake Sonic", "LunarLander-v3"),
+    Family("language tasks", "GSM8K RLHF LLM", "CartPole-v1"),
+)
+
+# Identifier without version → further names.
+ENV_NAMES: dict[str, str] = {
+    "CartPole": "pole balancing | 车杆 | 小车杆 | 推车杆 | 平衡杆 | 小车倒立摆 | 小车平衡",
+    "Acrobot": "双连杆 | 体操机器人",
+    "MountainCar": "山地车 | 爬山小车 | 小车爬山 | 小车上山 | 登山车",
+    "MountainCarContinuous": "连续山地车 | 连续爬山小车",
+    "Pendulum": "inverted pendulum swingup | inverted pendulum swing up | 倒立摆 | 单摆 | 钟摆",
+    "LunarLander": "moon lander | 登月 | 登月器 | 登月小艇 | 月球着陆 | 月球着陆器 | 月球登陆 | 月球登陆器",
+    "BipedalWalker": "bipedal | 双足步行 | 双足行走 | 双足机器人 | 两足行走",
+    "HalfCheetah": "cheetah | 猎豹 | 半猎豹",
+    "Walker2d": "walker",
+    "Ant": "蚂蚁 | 四足蚂蚁",
+    "Hopper": "单腿跳 | 单足跳 | 单腿跳跃",
+    "Humanoid": "人形机器人 | 人形",
+    "Swimmer": "游泳者",
+    "InvertedDoublePendulum": "double inverted pendulum | 二级倒立摆 | 双倒立摆",
+    "Atari": "雅达利",
+    "DMControl": "dmc | DeepMind control | DeepMind control suite",
+    "CarRacing": "赛车",
+    "FrozenLake": "冰湖",
+    "Taxi": "出租车",
+    "CliffWalking": "悬崖漫步 | 悬崖行走",
+    "Breakout": "打砖块",
+    "Pong": "乒乓球 | 乒乓",
+    "SpaceInvaders": "太空侵略者",
+    "MsPacman": "pacman | 吃豆人",
+    "SuperMarioBros": "马里奥 | 超级马里奥",
+    "Snake": "贪吃蛇",
+    "Tetris": "俄罗斯方块",
+    "Gomoku": "五子棋",
+    "StarCraft": "星际争霸 | 星际",
+}
+# These count only if nothing clearer is named: 倒立摆 beside CartPole, a collection beside one of its members.
+WEAK_ENV_NAMES = frozenset(
+    {"倒立摆", "Atari", "MPE", "PettingZoo", "Minari", "D4RL", "DMControl", "MiniGrid", "Procgen"})
+
+# A setting's further names; rlcore's own are always known. Where an algorithm has no such setting, the plan says so.
+SETTINGS: dict[str, str] = {
+    "learning_rate": "lr | learning rate | step size | actor lr | learning rate start | 学习率 | 步长",
+    "num_envs": (
+        "num envs | n envs | num env | n env | nenvs | num environments | number of envs | number of environments | "
+        "number of parallel environments | n parallel envs | num workers | n rollout threads | 环境数 | 环境数量 | "
+        "环境个数 | 并行环境数 | 并行数"
+    ),
+    "env_steps": (
+        "env steps | environment steps | total timesteps | total steps | total env steps | n timesteps | "
+        "num timesteps | max steps | number of steps | number of timesteps | training steps | train steps | "
+        "step budget | 总步数 | 训练步数 | 环境步数 | 总时间步"
+    ),
+    "seed": "seed | random seed | rng seed | 种子 | 随机种子",
+    "gamma": "gamma | γ | discount | discount factor | 折扣 | 折扣因子 | 折扣率",
+    "gae_lambda": "gae lambda | gae lam | gae | lambda | lam | λ",
+    "batch_size": (
+        "batch size | batch | minibatch size | mini batch size | batches of | minibatches of | 批大小 | 批量大小 | "
+        "批次大小 | 批量"
+    ),
+    "num_minibatches": (
+        "num minibatches | n minibatches | nminibatches | num mini batch | num mini batches | "
+        "number of minibatches | 小批量数 | 小批次数 | 小批数"
+    ),
+    "epochs": (
+        "n epochs | num epochs | update epochs | ppo epochs | noptepochs | number of epochs | 更新轮数 | 迭代轮数"
+    ),
+    "horizon": (
+        "horizon | n steps | num steps | nsteps | rollout steps | rollout length | rollout size | unroll length | "
+        "rollout | steps per env | steps per environment | steps per rollout | steps per update | "
+        "steps per iteration | 采样步数 | 采样长度 | 轨迹长度"
+    ),
+    "clip": (
+        "clip | clip range | clip coef | clip param | clip eps | clip epsilon | clip ratio | eps clip | clipping | "
+        "clipping range | clipping parameter | 裁剪 | 裁剪系数 | 裁剪范围 | 截断系数 | 裁剪参数"
+    ),
+    "value_coef": (
+        "vf coef | value coef | value coefficient | value loss coef | value loss weight | critic coef | 价值系数 | "
+        "值函数系数"
+    ),
+    "entropy_coef": (
+        "ent coef | entropy coef | entropy coefficient | entropy weight | entropy bonus | entropy | 熵系数 | "
+        "熵权重 | 熵正则 | 熵"
+    ),
+    "max_grad_norm": (
+        "max grad norm | gradient clipping | gradient clip | grad clip | clip grad | grad norm | 梯度裁剪"
+    ),
+    "target_kl": "target kl | kl target | kl limit | max kl",
+    "capacity": (
+        "capacity | buffer size | buffer | replay buffer | replay size | replay buffer size | replay memory | "
+        "replay capacity | memory size | memory capacity | buffer capacity | 经验池 | 经验池大小 | 缓冲区 | "
+        "缓冲区大小 | 回放池 | 回放缓冲区 | 经验回放大小"
+    ),
+    "learning_starts": (
+        "learning starts | learning start | warmup | warm up | warmup steps | warm up steps | start steps | "
+        "random steps | initial random steps | 预热 | 预热步数 | 起始步数 | 随机步数"
+    ),
+    "tau": "tau | τ | polyak | soft update | soft update tau | target tau | 软更新 | 软更新系数",
+    "target_every": (
+        "target update interval | target network frequency | target update frequency | target update every | "
+        "update target every | target network update interval | target update | 目标网络更新间隔 | 目标网络更新频率"
+    ),
+    "train_every": "train freq | train frequency | train every | update every | train interval | 训练频率 | 训练间隔",
+    "updates": "gradient steps | updates per step | utd | utd ratio | update to data ratio | replay ratio | 梯度步数",
+    "epsilon_start": (
+        "epsilon start | eps start | start epsilon | start e | initial epsilon | exploration initial eps"
+    ),
+    "epsilon_end": (
+        "epsilon end | eps end | end epsilon | end e | final epsilon | exploration final eps | epsilon min | "
+        "min epsilon | 最小探索率"
+    ),
+    "epsilon_steps": "epsilon decay | epsilon decay steps | eps decay | exploration steps",
+    "alpha": "alpha | α | temperature | 温度 | 温度系数",
+    "hidden": (
+        "hidden | hidden sizes | hidden size | hidden layers | hidden units | hidden dims | hidden dim | net arch | "
+        "mlp layers | 隐藏层 | 隐层 | 网络结构"
+    ),
+    "activation": "activation | activation function | 激活函数",
+    "log_std": "log std init | init log std",
+    "target_return": (
+        "target return | target reward | target score | reward threshold | return threshold | stop reward | "
+        "目标回报 | 目标奖励 | 目标分数 | 目标得分"
+    ),
+    "evaluate_episodes": (
+        "evaluation episodes | eval episodes | n eval episodes | num eval episodes | test episodes | "
+        "evaluate episodes | 评估回合 | 评估回合数 | 测试回合 | 测试回合数 | 评估局数"
+    ),
+    "num_episodes": "num episodes | n episodes | max episodes | total episodes | number of episodes | 回合数 | 局数",
+    "num_seeds": "num seeds | n seeds | number of seeds",
+    "n_step": "n step | n step return | n step returns | nstep | multi step",
+    "frame_stack": "frame stack | frame stacking | framestack | n stack | stack | 帧堆叠 | 堆叠帧",
+    "frame_skip": "frame skip | frameskip | action repeat | 跳帧 | 帧跳 | 帧跳过",
+    "eval_every": (
+        "eval freq | eval interval | eval every | evaluate every | evaluation interval | test every | 评估间隔 | "
+        "评估频率"
+    ),
+    "save_every": "save freq | save every | checkpoint every | checkpoint interval | 保存间隔",
+}
+
+# Nouns behind a number: "8 envs", "10万步".
+COUNTS: dict[str, str] = {
+    "num_envs": (
+        "envs | env | environments | environment | workers | actors | processes | threads | 环境 | 并行 | 进程 | "
+        "线程"
+    ),
+    "env_steps": (
+        "steps | step | timesteps | time steps | frames | interactions | transitions | env steps | "
+        "environment steps | training steps | train steps | total timesteps | total steps | 步 | 步数 | 时间步 | 帧"
+    ),
+    "epochs": "epochs | epoch | passes",
+    "num_minibatches": "minibatches | mini batches | 小批量 | 小批次",
+    "num_episodes": "episodes | episode | games | 回合 | 局 | 轮",
+    "num_seeds": "seeds | random seeds | runs | 个种子 | 个随机种子 | 个不同种子",
+}
+
+# Why something that was asked for is not part of a plan.
+NOT_IN_A_PLAN: dict[str, str] = {
+    "num_episodes": "a run's length is counted in environment steps, not episodes",
+    "num_seeds": "a plan is one run; launch it once per seed and compare the runs",
+    "eval_every": "the mean return of training episodes is logged throughout, and evaluation follows at "
+                  "the end",
+    "interval": "a plan has no setting for it",
+    "save_every": "checkpoints are saved on their own schedule",
+}

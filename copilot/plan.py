@@ -1,0 +1,404 @@
+"""From a request in words to a training plan that holds, or to a refusal that says why and what would work.
+
+No language model: names come from `request.py`, settings from `wishes.py`, and the catalogue decides what is possible.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from math import isfinite
+from typing import Any
+
+from copilot.lexicon import ALGORITHMS, FAMILIES, NOT_IN_A_PLAN, VARIANTS, WEAK_ENV_NAMES, Family, Variant, pattern
+from copilot.request import (
+    Mention,
+    algorithms,
+    asks_to_train,
+    base,
+    blank,
+    environments,
+    tidy,
+    unknown_algorithm,
+    unknown_place,
+)
+from copilot.wishes import read_wishes
+from rlcore import catalog
+from rlcore.config import ConfigError, Setting, settings, to_dict
+
+_CONTINUOUS = re.compile(r"(?<!not )(?<!non-)(?<![a-z])continuous(?!\s*=\s*false)|"
+                         r"连续(?!\s*[\d一二三四五六七八九十百]|训练)", re.IGNORECASE)
+_FIRST = ("CartPole-v1", "Pendulum-v1")    # quick ones, where no environment is named
+_GPU = re.compile(r"(?<!no )(?<!without )(?<![a-z])(?:gpus?|cuda)(?![a-z])", re.IGNORECASE)
+_GENERAL = {"num_envs", "env_steps", "seed", "target_return"}    # mean the same whatever the algorithm
+_DECLINED = re.compile(r"(?:\bno|\bnot|\bwithout|不用|不要|不加|不带)\s*$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """One training run that the catalogue allows.
+
+    Raises:
+        ConfigError: an unknown name, an action space that does not fit or a setting out of range.
+    """
+
+    algo: str
+    env: str
+    env_steps: int
+    seed: int
+    params: Mapping[str, Any]      # settings that differ from the preset, num_envs among them
+    target_return: float | None = None
+    evaluate_episodes: int = 20
+    record_video: bool = True
+    notes: tuple[str, ...] = ()    # what the reader of the request assumed or left out
+
+    def __post_init__(self) -> None:
+        if problem := catalog.refusal(self.algo, self.env):
+            raise ConfigError(problem)
+        checked = to_dict(catalog.config_for(self.algo, self.env, self.params))
+        object.__setattr__(self, "algo", catalog.algorithm(self.algo).name)
+        object.__setattr__(self, "params", {name: checked[name] for name in self.params})
+        for name, low in (("env_steps", 1), ("seed", 0), ("evaluate_episodes", 1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not low <= value < 2**53:
+                raise ConfigError(f"{name}={value!r} must be a whole number of at least {low}.")
+        if self.target_return is not None and not isfinite(self.target_return):
+            raise ConfigError(f"target_return={self.target_return!r} must be a finite number.")
+
+    @property
+    def title(self) -> str:
+        """The algorithm with the additions that were asked for: `Double DQN`."""
+        added = [one for one in VARIANTS if self.params.get(one.setting) == one.value]
+        return _titled(catalog.algorithm(self.algo).title, added)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Every setting of the run: defaults, the environment's preset, the plan's own changes."""
+        return to_dict(catalog.config_for(self.algo, self.env, self.params))
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The settings that differ from the algorithm's defaults, by preset or by request."""
+        defaults = to_dict(catalog.config_class(self.algo)())
+        return {name: value for name, value in self.config.items() if value != defaults[name]}
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a request cannot be met, and a request that can."""
+
+    reason: str
+    alternative: str
+    algo: str
+    env: str
+
+
+def plan_from_text(request: str) -> TrainingPlan | Refusal | None:
+    """The plan that a chat message orders; None if it does not order any."""
+    text = tidy(request)
+    named, places = algorithms(text), environments(text)
+    return _decide(text, named, places) if asks_to_train(text, named, places) else None
+
+
+def plan_for(request: str) -> TrainingPlan | Refusal:
+    """The plan for a text that is known to be a request, such as a line in a file of requests."""
+    text = tidy(request)
+    named, places = algorithms(text), environments(text)
+    if not named and not places:
+        reason = "I found neither an algorithm nor an environment in this request."
+        return Refusal(reason, "Train PPO on CartPole-v1.", "", "")
+    return _decide(text, named, places)
+
+
+# ---------------------------------------------------------------- what the names stand for
+
+
+@dataclass(frozen=True)
+class _Method:
+    """The algorithm asked for: in the catalogue, in the field (with what it acts on) or unknown (acts empty)."""
+
+    name: str
+    title: str
+    acts: frozenset[str]
+    like: tuple[str, ...]      # what to offer instead, nearest first
+    agents: bool = False
+
+
+@dataclass(frozen=True)
+class _Place:
+    """The environment asked for: in the catalogue, in the field (with its family) or unknown (acts empty)."""
+
+    name: str
+    acts: frozenset[str] = frozenset()
+    family: Family | None = None
+    note: str = ""
+
+    @property
+    def goal(self) -> bool:
+        return self.family is not None and self.family.goal
+
+    @property
+    def agents(self) -> bool:
+        return self.family is not None and self.family.agents
+
+
+def _method(name: str) -> _Method:
+    known = ALGORITHMS.get(name)
+    if name in catalog.ALGORITHMS:
+        entry = catalog.algorithm(name)
+        like, agents = (name, *entry.instead.values()), known is not None and known.agents
+        return _Method(name, entry.title, frozenset(entry.acts), like, agents)
+    assert known is not None, f"{name} is neither in the catalogue nor in the lexicon"
+    return _Method(name, known.title, known.acts, known.like, known.agents)
+
+
+def _place(name: str, written: str, continuous: bool) -> _Place:
+    current = {base(one): one for one in catalog.ENVIRONMENTS}
+    if continuous and f"{name}Continuous" in current:
+        name = f"{name}Continuous"
+    if name in current:
+        newest = current[name]
+        asked = int(version[1]) if (version := re.search(r"v(\d+)$", written, re.IGNORECASE)) else None
+        latest = int(newest.rpartition("-v")[2])
+        if asked is not None and asked > latest:
+            return _Place(f"{name}-v{asked}")
+        note = f"{name}-v{asked} is now {newest}." if asked not in (None, latest) else ""
+        return _Place(newest, frozenset({catalog.environment(newest).acts}), note=note)
+    for family in FAMILIES:
+        if name in family.names.split():
+            acts = family.acts & {"continuous"} if continuous else family.acts
+            return _Place(name, acts or family.acts, family)
+    return _Place(_clean(name))
+
+
+def _variants(text: str, algo: str) -> dict[Variant, object]:
+    """The additions that a text names → their value; a switch that is declined ("no …") is False."""
+    found: dict[Variant, object] = {}
+    for one in VARIANTS:
+        match = pattern(one.names).search(text)
+        if match and one.of in ("", algo):
+            declined = _DECLINED.search(text[: match.start()])
+            if not declined or one.value is True:
+                found[one] = not declined if one.value is True else one.value
+    return found
+
+
+def _titled(title: str, variants: Sequence[Variant]) -> str:
+    for one in variants:
+        title = one.title.format(title) if one.essential else title
+    return title
+
+
+def _clean(name: str) -> str:
+    """A name of the user's, fit to be shown back."""
+    return re.sub(r"[^\w./:+-]+", " ", name).strip()[:60]
+
+
+def _own(algo: str) -> dict[str, Setting]:
+    return {item.name: item for item in settings(catalog.config_class(algo))}
+
+
+# ---------------------------------------------------------------- the decision
+
+
+def _decide(text: str, named: Sequence[Mention], places: Sequence[Mention]) -> TrainingPlan | Refusal:
+    bare = blank(text, [*named, *places])
+    method, place, notes = _subject(bare, named, places)
+    variants = _variants(blank(text, places), method.name)
+    added = [one for one, value in variants.items() if one.essential and value]
+    title = _titled(method.title, added)
+    reason = _why_not(method, place, title, added)
+    if not reason:
+        try:
+            return _draft(bare, method.name, place.name, variants, notes)
+        except ConfigError as error:
+            reason = str(error)
+    return Refusal(reason, _offer(bare, method, place), title, place.name)
+
+
+def _subject(bare: str, named: Sequence[Mention], places: Sequence[Mention]) -> tuple[_Method, _Place, list[str]]:
+    """The algorithm and the environment of a request, chosen where only the other one is named."""
+    continuous, notes = bool(_CONTINUOUS.search(bare)), []
+    place = _place(places[0].key, places[0].text, continuous) if places else None
+    if place is None and (name := unknown_place(bare)):
+        place = _Place(_clean(name))
+    if named:
+        method = _method(named[0].key)
+    elif (name := unknown_algorithm(bare)) and not any(pattern(one.names).fullmatch(name) for one in VARIANTS):
+        method = _Method("", _clean(name), frozenset(), ("ppo",))
+    else:
+        method = _method("sac" if (place.acts == {"continuous"} if place else continuous) else "ppo")
+        notes.append(f"No algorithm was named; {method.title} is the usual first choice here.")
+    if place is None:
+        place = _place(base(_FIRST[continuous or method.acts == {"continuous"}]), "", False)
+        notes.append(f"No environment was named; {place.name} is a quick first one.")
+    others = {one.text for one in named if one.key != named[0].key}
+    others |= {one.text for one in places if one.key != places[0].key and not {one.key, one.text} & WEAK_ENV_NAMES}
+    if others:
+        notes.append(f"A plan is one algorithm on one environment; left out: {', '.join(sorted(others))}.")
+    return method, place, notes + [place.note] * bool(place.note)
+
+
+def _why_not(method: _Method, place: _Place, title: str, added: Sequence[Variant]) -> str:
+    """Why this cannot be trained: what no library could do comes first, then what rlcore has not got."""
+    known = method.name in catalog.ALGORITHMS
+    if place.acts and not place.goal and any(one.setting == "hindsight" for one in added):
+        return (f"{title} needs a goal-conditioned environment, whose observations hold an achieved and a desired "
+                f"goal, and {place.name} has no goals.")
+    if place.acts and method.acts and not method.acts & place.acts:
+        has = "a continuous (Box)" if "continuous" in place.acts else "a discrete"
+        needs = " or ".join(sorted(method.acts))
+        return (catalog.refusal(method.name, place.name) if known and not place.family else
+                f"{title} needs a {needs} action space, but {place.name} has {has} one.")
+    if place.acts and method.agents and not place.agents:
+        return f"{title} trains several agents together, and {place.name} has a single one."
+    missing = []
+    if not place.acts:
+        missing.append(f"'{place.name}' is an unknown environment")
+    if not method.acts:
+        missing.append(f"'{title}' is an unknown algorithm")
+    elif not known or any(one.setting not in _own(method.name) for one in added):
+        missing.append(f"rlcore does not have {title} yet")
+    if place.family:
+        missing.append(f"{place.name} ({place.family.title}) is not bundled yet")
+    return f"{', and '.join(missing)}." if missing else ""
+
+
+def _offer(bare: str, method: _Method, place: _Place) -> str:
+    """The nearest request that can be met, as a sentence that `plan_from_text` reads."""
+    algos = [name for name in (*method.like, "ppo") if name in catalog.ALGORITHMS]
+    env = place.family.like if place.family else place.name
+    if method.acts and not method.acts & place.acts:    # LunarLander has a continuous twin
+        twin = env.replace("Continuous-", "-") if "Continuous-" in env else env.replace("-", "Continuous-")
+        env = twin if twin in catalog.ENVIRONMENTS and not place.family else env
+    if env not in catalog.ENVIRONMENTS:
+        able = {one.lower(): one for one in (*_FIRST, *catalog.ENVIRONMENTS) if not catalog.refusal(algos[0], one)}
+        env = able[(get_close_matches(place.name.lower(), able, n=1, cutoff=0.6) or list(able))[0]]
+    algo = next(name for name in algos if not catalog.refusal(name, env))
+    try:
+        plan = _draft(bare, algo, env, {}, ())
+    except ConfigError:    # the request's own settings are what cannot be
+        plan = _draft("", algo, env, {}, ())
+    shared = {name: value for name, value in _asked(plan).items() if algo == method.name or name in _GENERAL}
+    asked = ", ".join(f"{name}={value}" for name, value in shared.items())
+    return f"Train {catalog.algorithm(algo).title} on {env}{f' with {asked}' if asked else ''}."
+
+
+def _draft(bare: str, algo: str, env: str, variants: Mapping[Variant, object], notes: Sequence[str]) -> TrainingPlan:
+    """The plan for a text whose names are blanked; what it leaves out is in its notes.
+
+    Raises:
+        ConfigError: a setting that cannot be.
+    """
+    own, title, said = _own(algo), catalog.algorithm(algo).title, list(notes)
+    wishes = read_wishes(bare, list(own.values()))
+    values = {one.setting: value for one, value in variants.items() if one.setting in own} | wishes.values
+    lacking = [one.title for one, value in variants.items() if value and one.setting not in own]
+    said += [f"{title} has no setting for {one}; left out." for one in lacking]
+    if _GPU.search(bare):
+        said.append("This plan trains on the CPU; for a GPU, pass device=\"cuda\" to rl.train in the script.")
+    run: dict[str, Any] = {"env_steps": catalog.preset(algo, env).env_steps, "seed": 1}
+    for name in ("env_steps", "seed", "target_return", "evaluate_episodes", "record_video"):
+        if name in values:
+            run[name] = values.pop(name)
+    if run.get("target_return") == "solved":
+        run["target_return"] = catalog.environment(env).solved_at
+        said += [] if run["target_return"] is not None else [f"{env} has no agreed score at which to stop."]
+    if "alpha" in own:
+        said += _hold_alpha(values)
+    if "num_minibatches" in own:
+        said += _split_rollout(algo, env, values)
+    for name, value in values.items():
+        if name not in own:
+            said.append(f"{name}={value} is left out: {NOT_IN_A_PLAN.get(name, f'{title} has no such setting')}.")
+    if wishes.strays:
+        said.append(f"Not understood, left out: {', '.join(wishes.strays)}.")
+    params = {name: values[name] for name in own if name in values}
+    return TrainingPlan(algo, env, params=params, notes=tuple(said), **run)
+
+
+def _hold_alpha(values: dict[str, Any]) -> list[str]:
+    """Takes a temperature that is named, also under its other name, as one to keep; in place."""
+    if "entropy_coef" in values:
+        values.setdefault("alpha", values.pop("entropy_coef"))
+    if "alpha" not in values or "adjust_alpha" in values:
+        return []
+    values["adjust_alpha"] = False
+    return [f"alpha is held at {values['alpha']}; adjust_alpha=True would tune it."]
+
+
+def _split_rollout(algo: str, env: str, values: dict[str, Any]) -> list[str]:
+    """Turns a minibatch size into the number of minibatches, in place, and fits a number nobody asked for."""
+    config = to_dict(catalog.config_for(algo, env)) | values
+    rows, count = config["num_envs"] * config["horizon"], config["num_minibatches"]
+    if not isinstance(rows, int) or rows < 1:
+        return []    # the config will say so
+    if rows > 10**7:
+        raise ConfigError(f"num_envs × horizon = {rows:.3g} steps is too long a rollout; 10 million is the most.")
+    if (size := values.pop("batch_size", None)) is not None:
+        if not isinstance(size, int) or size < 1 or rows % size:
+            fits = next(n for n in range(min(int(min(max(size, 1), rows)), 10**6), 0, -1) if rows % n == 0)
+            raise ConfigError(f"batch_size={size} must divide the rollout of {rows} steps (num_envs × horizon). "
+                              f"Try {fits}.")
+        values["num_minibatches"] = rows // size
+        return [f"batch_size={size} is num_minibatches={rows // size}, as a rollout has {rows} steps."]
+    if "num_minibatches" in values or rows % count == 0:
+        return []
+    values["num_minibatches"] = next(n for n in range(min(count, rows), 0, -1) if rows % n == 0)
+    return [f"num_minibatches={values['num_minibatches']}, because {count} would not divide a rollout of {rows} steps."]
+
+
+# ---------------------------------------------------------------- showing it
+
+
+def _asked(plan: TrainingPlan) -> dict[str, Any]:
+    """What makes this plan differ from the plain one for its algorithm and environment."""
+    usual = {"env_steps": catalog.preset(plan.algo, plan.env).env_steps, "seed": 1, "target_return": None,
+             "evaluate_episodes": 20}
+    return dict(plan.params) | {name: getattr(plan, name) for name in usual if getattr(plan, name) != usual[name]}
+
+
+def describe(plan: TrainingPlan) -> str:
+    """The plan as a short Markdown text: what will run, what differs from the defaults, what to expect."""
+    place, preset = catalog.environment(plan.env), catalog.preset(plan.algo, plan.env)
+    items = {item.name: item for item in settings(catalog.config_class(plan.algo))}
+    rows = [("env_steps", f"{plan.env_steps:,}", f"{preset.env_steps:,}", "environment steps in all"),
+            ("seed", plan.seed, "", "same seed, same machine: same run"),
+            *((name, value, items[name].default, items[name].help) for name, value in plan.changes.items())]
+    if plan.target_return is not None:
+        rows.append(("target_return", plan.target_return, "", "stop early at this mean return"))
+    lines = [f"**{plan.title} on {plan.env}** — {place.summary}", "",
+             "| setting | value | default | meaning |", "|---|---|---|---|"]
+    lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in rows]
+    then = f"{plan.evaluate_episodes} evaluation episodes{' and a video' * plan.record_video}"
+    lines += ["", f"Settings: {preset.source}. Afterwards: {then}."]
+    if place.solved_at is not None:
+        lines.append(f"A mean return of {place.solved_at:g} counts as solved.")
+    return "\n".join(lines + [f"- {note}" for note in plan.notes])
+
+
+def _cell(value: object) -> str:
+    shown = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return shown.replace("|", r"\|")
+
+
+# Our names → the ones in common use, for a table that is compared with others.
+_COMMON_NAMES = {"learning_rate_decay": "lr_schedule", "train_every": "train_freq", "updates": "gradient_steps",
+                 "target_every": "target_update_interval", "env_steps": "total_timesteps"}
+
+
+def to_row(result: TrainingPlan | Refusal | None, request_id: str) -> dict[str, Any]:
+    """One line of `python -m copilot plan --requests`."""
+    if isinstance(result, TrainingPlan):
+        params = _asked(result) | {"env_steps": result.env_steps}
+        params = {_COMMON_NAMES.get(name, name): value for name, value in params.items()}
+        return {"id": request_id, "algo": result.title, "env": result.env, "params": params, "refused": False,
+                "reason": " ".join(result.notes)}
+    if isinstance(result, Refusal):
+        reason = f"{result.reason} {result.alternative}"
+        return {"id": request_id, "algo": result.algo, "env": result.env, "params": {}, "refused": True,
+                "reason": reason}
+    return {"id": request_id, "algo": "", "env": "", "params": {}, "refused": False,
+            "reason": "Not a training request."}

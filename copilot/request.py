@@ -1,0 +1,210 @@
+"""Reads a request in words: which algorithm and environment it names, and whether it asks to train.
+
+English and Chinese, by names and word order alone. `wishes.py` reads its settings, `plan.py` decides what is possible.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from copilot import lexicon
+from copilot.lexicon import pattern, spoken
+from rlcore import catalog
+
+LONGEST = 2_000    # characters of a message that are read; nobody orders a training run in more
+Names = list[tuple[str, re.Pattern[str]]]
+
+
+@dataclass(frozen=True)
+class Mention:
+    """Something named in a text, at text[start:end]."""
+
+    key: str
+    start: int
+    end: int
+    text: str
+
+
+def tidy(request: str) -> str:
+    """The text with one form for full-width characters, raised digits and the two English spellings."""
+    text = re.sub(r"[⁰¹²³⁴⁵⁶⁷⁸⁹]+", lambda power: "^" + power.group(), request[:LONGEST])
+    text = unicodedata.normalize("NFKC", text).replace("’", "'").replace("ehaviour", "ehavior")
+    return re.sub(r"(?i)(optim|normal|priorit|initial|discret|vector)is(?=[aei])", r"\1iz", text)
+
+
+# ---------------------------------------------------------------- names
+
+
+def mentions_in(text: str, names: Names) -> list[Mention]:
+    """Every name in the text in reading order; where two overlap, the longer one."""
+    found = [Mention(key, *match.span(), match.group()) for key, one in names for match in one.finditer(text)]
+    kept: list[Mention] = []
+    for mention in sorted(found, key=lambda one: one.start - one.end):
+        if not any(mention.start < other.end and other.start < mention.end for other in kept):
+            kept.append(mention)
+    return sorted(kept, key=lambda one: one.start)
+
+
+def blank(text: str, mentions: Iterable[Mention], mark: str = "#") -> str:
+    """The text with every mention replaced by marks of the same length, so that positions stay."""
+    for one in mentions:
+        text = text[: one.start] + mark * (one.end - one.start) + text[one.end :]
+    return text
+
+
+@lru_cache(maxsize=1)
+def _algorithm_names() -> Names:
+    names = {key: entry.names for key, entry in lexicon.ALGORITHMS.items()}
+    for one in catalog.ALGORITHMS.values():
+        names[one.name] = f"{one.name} | {one.title} | {one.long_title} | {names.get(one.name, one.name)}"
+    return [(key, pattern(listed)) for key, listed in names.items()]
+
+
+@lru_cache(maxsize=1)
+def _environment_names() -> Names:
+    names = {name: spoken(name) for family in lexicon.FAMILIES for name in family.names.split()}
+    names |= {base(one.id): f"{spoken(base(one.id))} | {one.title}" for one in catalog.ENVIRONMENTS.values()}
+    names |= {name: f"{names[name]} | {others}" for name, others in lexicon.ENV_NAMES.items()}
+    tail = r"(?:no[\s_-]*frameskip)?(?:[\s_-]*v\d+)?"
+    return [(name, pattern(listed, r"(?:(?:ale|gymnasium|dm_control)/)?", tail)) for name, listed in names.items()]
+
+
+def base(environment: str) -> str:
+    """An environment's id without its version."""
+    return re.sub(r"-v\d+$", "", environment)
+
+
+def algorithms(text: str) -> list[Mention]:
+    """The algorithms of the field that a text names, by the key rlcore has or would have for them."""
+    return mentions_in(text, _algorithm_names())
+
+
+def environments(text: str) -> list[Mention]:
+    """The environments of the field that a text names, by their id without version; the clearest first.
+
+    Where there is none, what is written like an id (`Foo-v3`, `gym.make("Foo")`), under its own name.
+    """
+    weak = lexicon.WEAK_ENV_NAMES
+    found = sorted(mentions_in(text, _environment_names()), key=lambda one: one.key in weak or one.text in weak)
+    ids = re.compile(r"""make\(\s*(["'])(?P<made>.{1,60}?)\1\s*[,)]|"""
+                     r"(?<![\w./-])[A-Za-z][\w./:]*(?:-[A-Za-z]\w*)*[-_]v\d+(?!\w)")
+    unknown = (Mention(match["made"] or match.group(), *match.span(), match.group()) for match in ids.finditer(text))
+    return found or list(unknown)
+
+
+_GENERIC = (r"an?|the|my|your|our|some|any|one|this|that|it|both|each|every|top|time|average|gpus?|cpus?|cuda|mps|"
+            r"tpus?|colab|linux|windows|mac|laptop|gym|gymnasium|python|pytorch|discrete|continuous|default|with|for|me")
+_GENERIC_ZH = (r"强化学习|智能体|代理|模型|算法|策略|网络|环境|游戏|任务|程序|脚本|代码|机器人?|训练|学习|"
+               r"默认|简单|一个|一下|这个|那个|来|去|我|下|的|个|吧|上|里|中|用|在|[#\s]+|agent|gpu|cpu|gym|model|policy")
+
+
+def unknown_place(text: str) -> str:
+    """The name after "on" or 训练 in a request without any known environment; empty if nothing is named there.
+
+    The text has its algorithms blanked.
+    """
+    if re.search(r"(?i)\b(?:my|our) (?:own |custom )*env|\bcustom (?:gym )?env|自定义\S{0,4}环境|自己的环境", text):
+        return "your own environment"
+    name = r"[a-z][a-z0-9_-]*(?:\s+(?!with|for|using|and|at|in|to|until|lr)[a-z][a-z0-9_-]*)?"
+    if match := re.search(rf"\b(?:on|solve|beat|play)\s+(?:the\s+)?(?!(?:{_GENERIC})\b)({name})", text, re.IGNORECASE):
+        return match.group(1)
+    word = r"[\w-]{2,20}"
+    for match in re.finditer(rf"(?:训练|求解|解决|玩|打|跑|在)\s*({word})", text):
+        left = re.sub(rf"(?i){_GENERIC_ZH}", "", match.group(1))
+        if len(left) > 1 and not re.search(r"[\d步次轮回合种并分小时一二三四五六七八九十百千万亿]", left):
+            return left
+    return ""
+
+
+def unknown_algorithm(text: str) -> str:
+    """The name after "train" or 用 in a request without any known algorithm, whose environments are blanked."""
+    match = re.search(r"\b(?:[Tt]rain|[Rr]un)\s+(?:(?:an?|the)\s+)?(?!RL\b|AI\b)([A-Z][\w+-]*)\s+(?:agent\s+)?"
+                      r"(?:on|in|for)\b|用\s*([A-Za-z][\w+-]*)\s*(?:算法)?\s*[来去]?(?:训练|玩|打|跑|解决)", text)
+    return (match[1] or match[2]) if match else ""
+
+
+# ---------------------------------------------------------------- intent
+
+# What may stand before the verb of an order, and the verbs. Sentences are in small letters; names are Ⓐ and Ⓔ.
+_LEAD = (r"(?:(?:please|pls|plz|ok(?:ay)?|hey|hi|hello|now|then|so|and|also|just|quickly|first|next|finally|"
+         r"kindly|great|thanks|yes|sure|let'?s|let us|(?:can|could|would|will) (?:you|we)|"
+         r"(?:i|we)(?:'d| would| really| just)? (?:want|like|love|need|wish)|want|need|help me|help|"
+         r"you to|to|try(?:ing)? to|go ahead and|go)[\s,!:.]+)*")
+_START = rf"(?:^|[,;:]\s*|\bthen\s+|\band\s+)[^\wⒶⒺ]*{_LEAD}"
+_TRAIN = (r"(?:re-?)?(?:train|run|launch|solve|teach|tackle|beat|master|"
+          r"(?:start|begin|do|kick off)(?: a| the)?(?: new)? (?:training|run)\w*)"
+          r"\b(?! (?:reward|return|loss|time|curve|set|data|score|step|speed)s?\b)")
+_ORDER = re.compile(rf"{_START}(?:{_TRAIN}|learn\b(?! (?:about|how|why|what|more))(?=.*Ⓔ)).*[ⒶⒺ]")
+_ORDER_ZH = re.compile(r"(?:训练|求解|解决|跑|学会|学习(?=.*Ⓔ))"
+                       r"(?![了时后中出得不完集率器]|过程|结果|曲线|速度|效果|误差|奖励|数据)")
+_MAKE = re.compile(rf"{_START}(?:use|try|apply|write|generate|create|make|build|give me|show me|set ?up|get|prepare|"
+                   r"plan|have|let|play|swing|land|balance|code|script|implement|benchmark|compare|configure|open|start|"
+                   r"spin up|fire up)\b(?P<rest>.*)")
+_MAKE_ZH = re.compile(r"(?:帮我|给我|请|写|生成|运行|启动|开始|建|做).*(?:代码|脚本|程序|智能体|训练)|"
+                      r"(?:玩|打)\s*(?=Ⓔ)|(?:用|使用).*(?:玩|打)")
+_HOW_TO = re.compile(rf"\bhow (?:do|can|could|should|would|might|to)\b ?(?:(?:i|you|we|one)\b )?"
+                     rf"(?:\w+ly |best |go about )?(?:{_TRAIN}|use|set up|get|start).*Ⓔ|"
+                     rf"\b(?:can|may|could) i (?:{_TRAIN}|use)\b.*(?:Ⓐ.*Ⓔ|Ⓔ.*Ⓐ)|"
+                     r"(?:怎么|如何|怎样)\S{0,12}?(?:训练|跑|求解|解决|玩).*Ⓔ|"
+                     r"(?:怎么|如何|怎样).*Ⓔ.*(?:训练|跑)")
+_POLITE_ZH = re.compile(r"^[\s,]*你?(?:能不能|可不可以|能否|可否|可以|能|麻烦|请)[你请]?[帮给替为]?我?(.*?)吗?[?。]?$")
+# What makes a sentence a question, a report of trouble or a statement instead.
+_ASKING = re.compile(r"\b(?:why|what|which|whether|who|how|difference|explain|describe|versus|vs|hyper-?parameters|"
+                     r"paper|equation)\b")
+_ASKING_ZH = re.compile(r"为什么|为啥|为何|什么|怎么|如何|怎样|区别|是否|哪|多少|多久|原理|解释|介绍|对比|比较|"
+                        r"是不是|应该|推荐|吗|呢")
+_TROUBLE = re.compile(
+    r"(?<!do)n't\b|\bdon't (?:learn|work|converg|improv)|\bcannot\b|\bnot (?:learn|work|converg|improv|train)|"
+    r"\bfail|\berror|\bbugs?\b|\bcrash|\bnan\b|\bdiverg|\bexplo(?:de|ding)|\bcollaps|\bstuck\b|\bplateau|"
+    r"\bunstable|\binstabil|\bbroken|\bwrong|\bproblem|\bissue|\bworse|\btraceback|报错|错误|[出有]问题|遇到问题|失败|不收敛|发散|崩|"
+    r"卡在|卡住|上不去|不上升|不学|学不|很慢|太慢|别训练|不要训练|正在|已经|(?<![帮给替为])我在|我的(?!电脑|机器|笔记本)")
+_TELLING = re.compile(
+    r"n't\b|\b(?:i|i'm|i've|my|we|our|it|is|are|was|were|am|do|does|did|has|have|had|can|could|should|would|will|not|seems?|"
+    r"keeps?|gets|got|works?|worked|needs?|takes?|trained|outperforms?|beats|uses|used|goes|went|drops|rises|grows|stays)\b")
+
+
+def asks_to_train(text: str, named: Sequence[Mention], places: Sequence[Mention]) -> bool:
+    """Whether some sentence orders a training run, rather than asking or telling about one."""
+    chars = [char.lower() for char in text]
+    for mentions, mark in ((named, "Ⓐ"), (places, "Ⓔ")):
+        for one in mentions:
+            chars[one.start : one.end] = [mark] + [""] * (one.end - one.start - 1)
+    sentences = re.split(r"(?<=[.!?;])\s+|(?<=[!?;])(?=[一-鿿])|(?<=。)|\n", "".join(chars))
+    return any(_orders(" ".join(sentence.split())) for sentence in sentences)
+
+
+def _orders(sentence: str) -> bool:
+    """One sentence, in small letters, with Ⓐ for algorithms and Ⓔ for environments."""
+    if "Ⓐ" not in sentence and "Ⓔ" not in sentence:
+        return False
+    if _HOW_TO.search(sentence):
+        return not _TROUBLE.search(sentence) and not re.search(r"\bwhy\b|为什么", sentence)
+    question = (sentence.endswith("?") and _ASKING.search(sentence)) or re.search(r"\bwhy\b", sentence)
+    plain = polite.group(1) if (polite := _POLITE_ZH.match(sentence)) else sentence
+    if question or _ASKING_ZH.search(plain):
+        return False
+    both = "Ⓐ" in sentence and "Ⓔ" in sentence
+    if _ORDER.search(sentence):
+        return True
+    if _TROUBLE.search(sentence):
+        return False
+    if _ORDER_ZH.search(plain) or _MAKE_ZH.search(plain):
+        return True
+    if _ASKING.search(sentence):
+        return False
+    if make := _MAKE.search(sentence):
+        return both or bool(re.search(r"\b(?:train|learn|solv|agent|baseline|script|run|policy)", make.group("rest")))
+    return both and _is_fragment(sentence)
+
+
+def _is_fragment(sentence: str) -> bool:
+    """`quick baseline: PPO on CartPole, …`: a line without a verb that names both, and near its start."""
+    body = re.sub(rf"^[^\wⒶⒺ]*{_LEAD}", "", sentence)
+    last = max(body.find("Ⓐ"), body.find("Ⓔ"))
+    head = re.split(r"[,;:(]|\b(?:so that|so i|because|in order)\b", body[last:])[0]
+    before = re.split(r"[ⒶⒺ]", body)[0]
+    return len(before.split()) <= 4 and not body.endswith("?") and not _TELLING.search(body[:last] + head)

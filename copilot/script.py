@@ -1,0 +1,70 @@
+"""From a plan to a Python file that a person would be happy to own."""
+
+from __future__ import annotations
+
+import textwrap
+from math import isfinite
+
+from copilot.plan import TrainingPlan
+from rlcore import catalog
+from rlcore.config import settings
+
+WIDTH = 110
+
+
+def render(plan: TrainingPlan) -> str:
+    """A runnable script: only settings that differ from the defaults, each with what it means.
+
+    Everything in it comes from the catalogue or is a checked value of a config, never the text of a request.
+    """
+    method, place = catalog.algorithm(plan.algo), catalog.environment(plan.env)
+    solved = f" A mean return of {place.solved_at:g} counts as solved." if place.solved_at is not None else ""
+    lines = [
+        *_wrapped(f'"""Trains {plan.title} on {plan.env}. {place.summary}'),
+        "",
+        *_wrapped(f"Settings: {catalog.preset(plan.algo, plan.env).source}.{solved}"),
+        "Interrupted? `python -m rlcore resume` with the run's folder goes on where it was.",
+        '"""',
+        "",
+        "import os",
+        "",
+        "import rlcore as rl",
+        "",
+        f"CONFIG = rl.{method.title}Config({_arguments(plan)})",
+        "# The app chooses the folder of a run it starts.",
+        f'RUN = os.environ.get("RLCORE_RUN_DIR", "runs/{plan.algo}-{plan.env}-seed{plan.seed}")',
+        "",
+        'if __name__ == "__main__":',
+    ]
+    stop = f"target_return={_literal(plan.target_return)}, " if plan.target_return is not None else ""
+    lines += [
+        f'    rl.train("{plan.algo}", "{plan.env}", CONFIG,',
+        f"             env_steps={plan.env_steps:_}, seed={plan.seed}, {stop}run_dir=RUN)",
+        f"    print(rl.evaluate(RUN, episodes={plan.evaluate_episodes}))",
+    ]
+    if plan.record_video:
+        lines.append('    print("Video:", rl.record_video(RUN))')
+    return "\n".join(lines) + "\n"
+
+
+def _arguments(plan: TrainingPlan) -> str:
+    """The changed settings, one per line, with their meaning behind or, where that is too long, above them."""
+    helps = {item.name: item.help for item in settings(catalog.config_class(plan.algo))}
+    lines = []
+    for name, value in plan.changes.items():
+        argument, comment = f"    {name}={_literal(value)},", f"# {helps[name]}"
+        if len(argument) + 2 + len(comment) <= WIDTH:
+            lines.append(f"{argument}  {comment}")
+        else:
+            lines += [*textwrap.wrap(comment, WIDTH, initial_indent="    ", subsequent_indent="    # "), argument]
+    return "\n" + "\n".join(lines) + "\n" if lines else ""
+
+
+def _literal(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return repr(tuple(value))
+    return f'float("{value}")' if isinstance(value, float) and not isfinite(value) else repr(value)
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH)

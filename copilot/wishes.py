@@ -1,0 +1,236 @@
+"""Reads the settings in a request: pairs every name with the number that belongs to it.
+
+"8 envs", "lr=3e-4", "2 million steps", "学习率设为 0.001", "一百万步". What cannot be paired is kept as a stray, so
+that a plan can say what it left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from math import prod
+
+from copilot import lexicon
+from copilot.lexicon import pattern
+from copilot.request import Mention, mentions_in
+from rlcore.config import Setting
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """The settings a request names, under rlcore's or the field's name, and what in it was not understood."""
+
+    values: dict[str, object] = field(default_factory=dict)
+    strays: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Number(Mention):
+    value: float    # an int where it is whole
+
+
+# ---------------------------------------------------------------- numbers
+
+_UNITS = {"hundred": 1e2, "k": 1e3, "thousand": 1e3, "m": 1e6, "mio": 1e6, "million": 1e6, "b": 1e9, "billion": 1e9,
+          "千": 1e3, "万": 1e4, "十万": 1e5, "百万": 1e6, "千万": 1e7, "亿": 1e8}
+_WORDS = {"a": 1, "half a": 0.5, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8,
+          "nine": 9, "ten": 10, "twelve": 12, "sixteen": 16, "twenty": 20, "thirty-two": 32, "fifty": 50,
+          "sixty-four": 64}
+_DIGITS_ZH = dict(zip("零一二三四五六七八九两", (*range(10), 2), strict=True))
+
+
+def _one_of(words: Sequence[str]) -> str:
+    return "|".join(sorted(words, key=len, reverse=True))
+
+
+_NUMBER = re.compile(
+    r"(?<![a-z0-9_.])(?P<figures>[-+]?(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d[\d_]*\.?\d*|\.\d+)(?:e[-+]?\d+)?)"
+    rf"(?:\s*(?:\^|\*\*)\s*(?P<power>\d+))?(?:\s*(?P<unit>{_one_of([*_UNITS])})(?![a-z]))?|"
+    rf"\b(?P<word>{_one_of([*_WORDS])})(?P<times>(?:[\s-](?:hundred|thousand|million|billion))*)\b|"
+    r"(?P<zh>[零一二三四五六七八九两十百千万亿]+)", re.IGNORECASE)
+
+
+def _numbers(text: str) -> list[_Number]:
+    """Every number in the text: figures, English number words and Chinese numerals."""
+    found = []
+    for match in _NUMBER.finditer(text):
+        if match["figures"]:
+            value = float(match["figures"].replace(",", "").replace("_", ""))
+            if match["power"]:
+                value = min(value, 1e3) ** min(int(match["power"]), 30)    # 10^6, not 10^(10^6)
+            value *= _UNITS[match["unit"].lower()] if match["unit"] else 1
+        elif match["word"]:
+            times = re.split(r"[\s-]", match["times"].lower())[1:]
+            if match["word"].lower() in ("a", "half a") and not times:
+                continue
+            value = _WORDS[match["word"].lower()] * prod(_UNITS[one] for one in times)
+        else:
+            value = _chinese(match["zh"])
+        value = float(f"{value:.12g}")    # 1.1 million is whole
+        found.append(_Number("", *match.span(), match.group(), int(value) if value.is_integer() else value))
+    return found
+
+
+def _chinese(numeral: str) -> float:
+    """一千五百万 → 15,000,000."""
+    total = section = digit = 0.0
+    for sign in numeral:
+        if sign in _DIGITS_ZH:
+            digit = _DIGITS_ZH[sign]
+        elif sign in "万亿":
+            total, section, digit = (total + section + digit or 1) * _UNITS[sign], 0, 0
+        else:
+            section, digit = section + (digit or 1) * {"十": 10, "百": 100, "千": 1000}[sign], 0
+    return total + section + digit
+
+
+# ---------------------------------------------------------------- what stands between a name and its number
+
+_EQUALS = re.compile(r"""["']?\s*(?:=|:|->)\s*["']?[\[(]?""")
+_THEN_NUMBER = re.compile(r"\s*(?:(?:\(|\[|of|to|be|is|at|as|set to|from|about|around|for|equals?|~|"
+                          r"设[置定]?[为成]|改[为成]|调到|取值?|等于|为|是|用|从|大小|到)\s*){0,3}", re.IGNORECASE)
+_THEN_COUNT = re.compile(r"[\s-]*[x个条种次轮]?\s*(?:(?:parallel|vectorized|vec|sync|async|simultaneous|concurrent|"
+                         r"random|different|independent|total|training|copies of|gym|并行|随机|不同)[\s-]*){0,3}的?",
+                         re.IGNORECASE)
+_THEN_NAME = re.compile(r"[\s-]*的?\s*")
+_EVERY = re.compile(r"(?:\bevery|\beach|\bper|每隔?)\s*$", re.IGNORECASE)
+_TEST = re.compile(r"evaluat|\beval|\btest|评估|测试|评测", re.IGNORECASE)
+_SAVE = re.compile(r"\bsav|checkpoint|保存", re.IGNORECASE)
+_UNTIL = re.compile(r"(?:\buntil|\btill|\bstop\w*|\breach\w*|\bhits?|直到|达到|超过|停)[^.;。\d]{0,40}$",
+                    re.IGNORECASE)
+_SOLVED = re.compile(r"(?:until|till|when|once)\s+(?:it(?:'s| is)?\s+|[#\s]+is\s+)?solved|直到解决", re.IGNORECASE)
+_NO_VIDEO = re.compile(r"\b(?:no|without|skip|don'?t \w+)(?: an?| the| any)? (?:video|recording)|"
+                       r"(?:不要|不用|无需|不需要|不)(?:录制?|保存|生成)?(?:录像|视频)", re.IGNORECASE)
+_WIDTHS = r"""["']?\s*(?:=|:|of|is|为|是)?\s*["']?[\[(]?\s*(?P<widths>\d+(?:\s*(?:,|x|×|\*|and)\s*\d+)*)"""
+_TO_ZERO = r"[^,;]{0,12}?\d[\d.e-]*\s*(?:down )?(?:to|到)\s*(?P<zero>zero|0(?:\.0+)?)(?![.\d])"
+_LAYERS = re.compile(r"\b(?P<count>\d|one|two|three|four)\s+(?:hidden\s+)?layers\s+(?:of|with)\s+(?P<width>\d+)",
+                     re.IGNORECASE)
+_FROM_TO = re.compile(r"(?<!clip )(?:epsilon|eps|ε|探索率)(?:decay\w*|anneal\w*|linearly|from|从|[\s:=])*"
+                      r"(?P<start>\d*\.?\d+)\s*(?:to|->|[降减]?到|衰减到)\s*(?P<end>\d*\.?\d+)", re.IGNORECASE)
+_STRAY = re.compile(r"(?<![\w.])[a-z_]\w*\s*=\s*[^\s,;)]{1,30}|\w+ (?:hours?|minutes?|mins?)\b|\d+\s*(?:小时|分钟)",
+                    re.IGNORECASE)
+
+
+def read_wishes(text: str, own: Sequence[Setting]) -> Wishes:
+    """The settings named in a text whose algorithms and environments are blanked.
+
+    `own` are the settings of the algorithm; their names are understood as they are.
+    """
+    reader = _Reader(text, own)
+    reader.read_words()
+    reader.read_numbers()
+    return Wishes(reader.values, reader.strays())
+
+
+class _Reader:
+    """Pairs the names and numbers of one text, the surest pairs first; each is used once."""
+
+    def __init__(self, text: str, own: Sequence[Setting]):
+        self.text, self.own = text, own
+        self.values: dict[str, object] = {}
+        self.used: list[tuple[int, int]] = []
+        names = lexicon.SETTINGS | {item.name: " | ".join(filter(None, (
+            item.name.replace("_", " "), lexicon.SETTINGS.get(item.name)))) for item in own}
+        self.patterns = {key: pattern(listed) for key, listed in names.items()}
+        self.counts = {f"#{key}": pattern(listed) for key, listed in lexicon.COUNTS.items()}
+        self.numbers: list[_Number] = []
+
+    def read_words(self) -> None:
+        """Settings whose value is not one number: switches, choices, layer widths, solved, no video."""
+        for item in self.own:
+            if item.kind in ("bool", "choice"):
+                options = item.choices or ("true", "false", "on", "off")
+                behind = self._find(item.name, rf"(?:{_EQUALS.pattern}|\s+)(?P<word>{_one_of(options)})\b")
+                before = self._find(item.name, "", rf"\b(?P<word>{_one_of(item.choices or ['no'])})\s+")
+                for match in (*behind, *before):
+                    word = match["word"].lower()
+                    self._take(item.name, word if item.choices else word in ("true", "on"), match.span())
+        depth = next((len(item.default) for item in self.own if item.name == "hidden"), 1)
+        for match in _LAYERS.finditer(self.text):
+            self._take("hidden", [int(match["width"])] * int(_numbers(match["count"])[0].value), match.span())
+        for match in self._find("hidden", _WIDTHS):
+            widths = [int(width) for width in re.findall(r"\d+", match["widths"])]
+            alone = len(widths) == 1 and not re.search(r"[\[(]", match.group())
+            self._take("hidden", widths * depth if alone else widths, match.span())
+        for match in self._find("learning_rate", _TO_ZERO):
+            self._take("learning_rate_decay", "linear", match.span("zero"))
+        for match in _FROM_TO.finditer(self.text):
+            self._take("epsilon_start", float(match["start"]), match.span("start"))
+            self._take("epsilon_end", float(match["end"]), match.span("end"))
+        for match in _SOLVED.finditer(self.text):
+            self._take("target_return", "solved", match.span())
+        for match in _NO_VIDEO.finditer(self.text):
+            self._take("record_video", False, match.span())
+
+    def read_numbers(self) -> None:
+        """Settings whose value is one number, before or after the name."""
+        self.mentions = mentions_in(self.text, [*self.counts.items(), *self.patterns.items()])
+        self.numbers = [number for number in _numbers(self.text) if self._free(number)]
+        kinds = {item.name: item.kind for item in self.own}
+        counted = [one for one in self.mentions if one.key.startswith("#")]
+        named = [one for one in self.mentions if not one.key.startswith("#")]
+        for mention in self.mentions:
+            self._pair(mention, self._after(mention, _EQUALS))
+        for mention in named:
+            number = self._after(mention, _THEN_NUMBER)
+            elsewhere = kinds.get(mention.key) == "float" or self._before(mention, _THEN_NAME)
+            if number and not (elsewhere and self._claimed(number, counted)):
+                self._pair(mention, number)
+        for mention in counted:
+            self._pair(mention, self._before(mention))
+        for mention in counted:
+            self._pair(mention, self._after(mention, _THEN_NUMBER))
+        for mention in named:
+            self._pair(mention, self._before(mention, _THEN_NAME))
+        for number in self.numbers:
+            if self._free(number) and _UNTIL.search(self.text[: number.start]):
+                self._take("target_return", number.value, (number.start, number.end))
+
+    def strays(self) -> tuple[str, ...]:
+        """Assignments and numbers that belong to no known setting."""
+        left = [match.span() for match in _STRAY.finditer(self.text) if self._free(Mention("", *match.span(), ""))
+                and not re.match(r"(?i)continuous", match.group())]
+        for number in self.numbers:
+            inside = any(start <= number.start < end for start, end in left)
+            if number.text[0] in "+-.0123456789" and self._free(number) and not inside:
+                word = re.match(r"\s?[^\W\d_]{0,12}", self.text[number.end :])
+                left.append((number.start, number.end + (word.end() if word else 0)))
+        return tuple(re.sub(r"[^\w.,=+-]+", " ", self.text[start:end]).strip() for start, end in sorted(left))
+
+    def _after(self, mention: Mention, gap: re.Pattern[str]) -> _Number | None:
+        return next((one for one in self.numbers
+                     if one.start >= mention.end and gap.fullmatch(self.text, mention.end, one.start)), None)
+
+    def _before(self, mention: Mention, gap: re.Pattern[str] = _THEN_COUNT) -> _Number | None:
+        return next((one for one in self.numbers
+                     if one.end <= mention.start and gap.fullmatch(self.text, one.end, mention.start)), None)
+
+    def _claimed(self, number: _Number, counted: Sequence[Mention]) -> bool:
+        """Whether a number stands before a noun that it counts: the 8 of "GAE 8 envs"."""
+        return any(self._before(one) is number for one in counted)
+
+    def _pair(self, mention: Mention, number: _Number | None) -> None:
+        if number is None or not self._free(number) or not self._free(mention):
+            return
+        key, around = mention.key.lstrip("#"), self.text[max(0, number.start - 30) : mention.end + 12]
+        if mention.key.startswith("#"):
+            if _EVERY.search(self.text[: number.start]):
+                key = "eval_every" if _TEST.search(around) else "save_every" if _SAVE.search(around) else "interval"
+            elif key == "num_episodes" and _TEST.search(re.split(r"[,;。]", self.text[: number.start])[-1]):
+                key = "evaluate_episodes"
+        if key == "env_steps" and re.search(r"[x×*]\s*$", self.text[: number.start]):
+            key = "horizon"    # 8 envs × 128 steps
+        start, end = min(mention.start, number.start), max(mention.end, number.end)
+        self._take(key, number.value, (start, end))
+
+    def _find(self, key: str, behind: str, before: str = "") -> Iterator[re.Match[str]]:
+        """Where a setting's name stands between such things."""
+        return re.finditer(f"{before}(?:{self.patterns[key].pattern}){behind}", self.text, re.IGNORECASE)
+
+    def _free(self, one: Mention) -> bool:
+        return not any(start < one.end and one.start < end for start, end in self.used)
+
+    def _take(self, key: str, value: object, span: tuple[int, int]) -> None:
+        if self.values.setdefault(key, value) == value:    # a second, different value stays a stray
+            self.used.append(span)

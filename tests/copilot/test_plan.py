@@ -1,0 +1,390 @@
+"""Sentences → plans. Every sentence here was written for this test."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from copilot import lexicon
+from copilot.plan import Refusal, TrainingPlan, describe, plan_for, plan_from_text, to_row
+from copilot.request import algorithms, base, environments
+from copilot.wishes import read_wishes
+from rlcore import catalog
+from rlcore.config import ConfigError, settings
+
+ORDERS = [
+    # sentence, algorithm, environment, what it sets
+    ("train PPO on CartPole with 8 envs", "ppo", "CartPole-v1", {"num_envs": 8}),
+    ("Train DQN on cart pole for 100k steps, lr 5e-4, seed 7", "dqn", "CartPole-v1",
+     {"env_steps": 100_000, "learning_rate": 5e-4, "seed": 7}),
+    ("please run sac on half cheetah, 2 million timesteps", "sac", "HalfCheetah-v5", {"env_steps": 2_000_000}),
+    ("can you train SAC on Pendulum for 20,000 steps?", "sac", "Pendulum-v1", {"env_steps": 20_000}),
+    ("how do I train PPO on CartPole?", "ppo", "CartPole-v1", {}),
+    ("solve LunarLander", "ppo", "LunarLander-v3", {}),
+    ("Solve the continuous mountain car", "sac", "MountainCarContinuous-v0", {}),
+    ("I'd like to train an agent on Acrobot using 16 parallel environments", "ppo", "Acrobot-v1", {"num_envs": 16}),
+    ("let's train dqn", "dqn", "CartPole-v1", {}),
+    ("Let us train sac", "sac", "Pendulum-v1", {}),
+    ("quick PPO run on Hopper-v4 please", "ppo", "Hopper-v5", {}),
+    ("SAC on Ant, batch size 512, tau=0.01, buffer_size 300k", "sac", "Ant-v5",
+     {"batch_size": 512, "tau": 0.01, "capacity": 300_000}),
+    ("use SAC to swing up the inverted pendulum", "sac", "InvertedPendulum-v5", {}),
+    ("Train PPO on CartPole. Use 4 envs, a learning rate of 0.0025 and gamma 0.98.", "ppo", "CartPole-v1",
+     {"num_envs": 4, "learning_rate": 0.0025, "gamma": 0.98}),
+    ("Hi! I have a laptop. Could you train PPO on LunarLander-v2 with 8 envs, n_steps=1024, batch_size=64, n_epochs=4, "
+     "ent_coef=0.01, gae_lambda=0.98?", "ppo", "LunarLander-v3",
+     {"num_envs": 8, "horizon": 1024, "num_minibatches": 128, "epochs": 4, "entropy_coef": 0.01, "gae_lambda": 0.98}),
+    ("train PPO on CartPole until the mean reward reaches 475", "ppo", "CartPole-v1", {"target_return": 475}),
+    ("train dqn on CartPole until solved, no video", "dqn", "CartPole-v1",
+     {"target_return": 475, "record_video": False}),
+    ("SAC on Pendulum, stop when the average return hits -150", "sac", "Pendulum-v1", {"target_return": -150}),
+    ("ppo on walker2d: hidden [256, 128], relu activation, normalise observations, linear lr decay, 1e6 steps",
+     "ppo", "Walker2d-v5",
+     {"hidden": [256, 128], "activation": "relu", "normalize_obs": True, "learning_rate_decay": "linear",
+      "env_steps": 1_000_000}),
+    ("PPO CartPole 32 envs 64 steps per env 10 epochs clip 0.1", "ppo", "CartPole-v1",
+     {"num_envs": 32, "horizon": 64, "epochs": 10, "clip": 0.1}),
+    ("run DQN on LunarLander, double=False, target_update_interval 500, train_freq 8, 3e5 steps", "dqn",
+     "LunarLander-v3", {"double": False, "target_every": 500, "train_every": 8, "env_steps": 300_000}),
+    ("train PPO on LunarLander (continuous=True), one million steps", "ppo", "LunarLanderContinuous-v3",
+     {"env_steps": 1_000_000}),
+    ("PPO on BipedalWalker with sixteen envs for 1.1 million steps", "ppo", "BipedalWalker-v3",
+     {"num_envs": 16, "env_steps": 1_100_000}),
+    ("Train PPO on Acrobot: num_envs 4 epochs 10 horizon 32 num_minibatches 8", "ppo", "Acrobot-v1",
+     {"num_envs": 4, "epochs": 10, "horizon": 32, "num_minibatches": 8}),
+    ("train SAC on Pendulum with gradient_steps 2 and learning starts after... well, warmup of 500 steps", "sac",
+     "Pendulum-v1", {"updates": 2, "learning_starts": 500}),
+    ("train PPO on CartPole-v1 for 10⁵ steps", "ppo", "CartPole-v1", {"env_steps": 100_000}),
+    ("train PPO on CartPole for 2^16 env steps", "ppo", "CartPole-v1", {"env_steps": 65_536}),
+    ("train PPO on CartPole with --num_envs 16 --learning_rate 1e-3", "ppo", "CartPole-v1",
+     {"num_envs": 16, "learning_rate": 1e-3}),
+    ('train ppo on "CartPole-v1" with {"gamma": 0.95, "clip": 0.3}', "ppo", "CartPole-v1",
+     {"gamma": 0.95, "clip": 0.3}),
+    ("Train SAC on Reacher with ent_coef 0.1", "sac", "Reacher-v5", {"alpha": 0.1, "adjust_alpha": False}),
+    ("train PPO on MountainCar, 500k env steps, evaluate for 50 episodes", "ppo", "MountainCar-v0",
+     {"env_steps": 500_000, "evaluate_episodes": 50}),
+    ("write a script that trains DQN on CartPole", "dqn", "CartPole-v1", {}),
+    ("set up a PPO run for Swimmer with gamma 0.9999", "ppo", "Swimmer-v5", {"gamma": 0.9999}),
+    ("train a Double DQN on Acrobot", "dqn", "Acrobot-v1", {"double": True}),
+    ("Train PPO on CartPole without reward normalization", "ppo", "CartPole-v1", {"normalize_reward": False}),
+    ("Train PPO on CartPole and explain what the clip does", "ppo", "CartPole-v1", {}),
+    ("on CartPole, train PPO with 8 envs", "ppo", "CartPole-v1", {"num_envs": 8}),
+    ("teach the bipedal walker to walk", "sac", "BipedalWalker-v3", {}),
+    ("Please train a PPO agent (lr=3e-4, 8 envs, 200k steps) on Acrobot-v1.", "ppo", "Acrobot-v1",
+     {"learning_rate": 3e-4, "num_envs": 8, "env_steps": 200_000}),
+    ("What does the clip do? Train PPO on CartPole with clip 0.3.", "ppo", "CartPole-v1", {"clip": 0.3}),
+    ("ppo on hopper, lr from 1e-3 to 0, two hidden layers of 32", "ppo", "Hopper-v5",
+     {"learning_rate": 1e-3, "learning_rate_decay": "linear", "hidden": [32, 32]}),
+    ("proximal policy optimisation for the lunar lander, 4 vectorised envs, GAE lambda 0.9", "ppo", "LunarLander-v3",
+     {"num_envs": 4, "gae_lambda": 0.9}),
+    ("run ppo on Acrobot, 8 envs x 64 steps", "ppo", "Acrobot-v1", {"num_envs": 8, "horizon": 64}),
+    ("train DQN on MountainCar with epsilon from 1 to 0.02", "dqn", "MountainCar-v0",
+     {"epsilon_start": 1.0, "epsilon_end": 0.02}),
+    ("训练PPO玩CartPole，8个环境，学习率0.001", "ppo", "CartPole-v1", {"num_envs": 8, "learning_rate": 0.001}),
+    ("用SAC训练HalfCheetah一百万步，随机种子3", "sac", "HalfCheetah-v5", {"env_steps": 1_000_000, "seed": 3}),
+    ("请帮我用DQN训练月球着陆，15万步，批大小128，折扣因子设为0.995", "dqn", "LunarLander-v3",
+     {"env_steps": 150_000, "batch_size": 128, "gamma": 0.995}),
+    ("能不能帮我在倒立摆上训练SAC？", "sac", "Pendulum-v1", {}),
+    ("小车倒立摆（CartPole）用PPO训练，四个并行环境", "ppo", "CartPole-v1", {"num_envs": 4}),
+    ("帮我写一个训练LunarLander的脚本", "ppo", "LunarLander-v3", {}),
+    ("如何训练PPO玩CartPole？", "ppo", "CartPole-v1", {}),
+    ("用PPO训练连续版LunarLander，16个并行环境", "ppo", "LunarLanderContinuous-v3", {"num_envs": 16}),
+    ("训练一个智能体玩Acrobot", "ppo", "Acrobot-v1", {}),
+    ("PPO跑Hopper，熵系数0.01，裁剪0.1，每次采样步数2048", "ppo", "Hopper-v5",
+     {"entropy_coef": 0.01, "clip": 0.1, "horizon": 2048}),
+    ("训练PPO，环境CartPole-v1，步数：30万，环境数：4", "ppo", "CartPole-v1", {"env_steps": 300_000, "num_envs": 4}),
+    ("用DQN解决CartPole问题，直到平均奖励达到450", "dqn", "CartPole-v1", {"target_return": 450}),
+]
+
+
+@pytest.mark.parametrize(("sentence", "algo", "env", "wanted"), ORDERS)
+def test_an_order_becomes_the_plan_it_describes(sentence, algo, env, wanted):
+    plan = plan_from_text(sentence)
+    assert isinstance(plan, TrainingPlan), plan
+    got = {"seed": 1, "env_steps": catalog.preset(algo, env).env_steps, "target_return": None,
+           "evaluate_episodes": 20, "record_video": True}
+    got |= wanted
+    run = ("seed", "env_steps", "target_return", "evaluate_episodes", "record_video")
+    assert (plan.algo, plan.env, dict(plan.params) | {name: getattr(plan, name) for name in run}) == (algo, env, got)
+
+
+@pytest.mark.parametrize("sentence", [
+    "why does PPO clip the ratio?",
+    "What is the difference between DQN and SAC?",
+    "which algorithm should I use to train LunarLander?",
+    "What learning rate should I use for PPO on CartPole?",
+    "how long does it take to train SAC on HalfCheetah?",
+    "I trained PPO on CartPole and the reward is stuck at 9.",
+    "My DQN on LunarLander does not learn, lr 1e-3",
+    "PPO on CartPole is unstable",
+    "my agent gets nan when I train SAC on Pendulum",
+    "Explain the SAC temperature",
+    "PPO vs DQN on CartPole",
+    "Can DQN solve Pendulum?",
+    "how does train_freq work in DQN?",
+    "What does the training curve of PPO on CartPole look like?",
+    "how do I train PPO faster?",
+    "the train loss of PPO on CartPole goes up",
+    "Does SAC train faster than PPO on Hopper?",
+    "I want to learn about PPO",
+    "explain how PPO trains on CartPole",
+    "How many steps does DQN need to solve CartPole?",
+    "We ran PPO on Hopper for 1M steps; returns are flat",
+    "don't train PPO on CartPole",
+    "hello",
+    "",
+    "为什么PPO要裁剪比率？",
+    "DQN和SAC有什么区别",
+    "如何调整PPO的学习率",
+    "我用PPO训练CartPole，奖励一直不上升",
+    "PPO训练CartPole时loss为nan怎么办",
+    "LunarLander适合用什么算法训练？",
+    "DQN能解决Pendulum吗？",
+])
+def test_a_question_is_no_order(sentence):
+    assert plan_from_text(sentence) is None
+
+
+REFUSALS = [
+    # sentence, in the reason, what is offered
+    ("train DQN on Pendulum, lr 1e-3", "DQN needs a discrete action space", "sac", "Pendulum-v1"),
+    ("train SAC on CartPole", "SAC needs a continuous action space", "dqn", "CartPole-v1"),
+    ("train SAC on LunarLander with 4 envs", "SAC needs a continuous action space", "sac", "LunarLanderContinuous-v3"),
+    ("train TD3 on CartPole", "TD3 needs a continuous action space", "ppo", "CartPole-v1"),
+    ("run SAC on Breakout", "SAC needs a continuous action space", "dqn", "LunarLander-v3"),
+    ("训练DQN玩FetchReach", "DQN needs a discrete action space", "sac", "Reacher-v5"),
+    ("A2C on LunarLander with 4 envs", "rlcore does not have A2C yet", "ppo", "LunarLander-v3"),
+    ("用TD3训练Walker2d", "rlcore does not have TD3 yet", "sac", "Walker2d-v5"),
+    ("Rainbow on CartPole", "rlcore does not have Rainbow yet", "dqn", "CartPole-v1"),
+    ("train PPO with an LSTM on CartPole", "rlcore does not have recurrent PPO yet", "ppo", "CartPole-v1"),
+    ("train PPO + RND on MountainCar", "rlcore does not have PPO+RND yet", "ppo", "MountainCar-v0"),
+    ("dueling DQN with PER on Acrobot", "rlcore does not have Dueling DQN+PER yet", "dqn", "Acrobot-v1"),
+    ("train PPO on MyGame-v0", "'MyGame-v0' is an unknown environment", "ppo", "CartPole-v1"),
+    ("train PPO on flappy gorilla", "'flappy gorilla' is an unknown environment", "ppo", "CartPole-v1"),
+    ("train PPO on LunarLandr-v3", "'LunarLandr-v3' is an unknown environment", "ppo", "LunarLander-v3"),
+    ("train PPO on CartPole-v9", "'CartPole-v9' is an unknown environment", "ppo", "CartPole-v1"),
+    ("train SAC on my own env", "'your own environment' is an unknown environment", "sac", "Pendulum-v1"),
+    ("train Frobnicate on LunarLander", "'Frobnicate' is an unknown algorithm", "ppo", "LunarLander-v3"),
+    ("用PPO训练魔方世界", "'魔方世界' is an unknown environment", "ppo", "CartPole-v1"),
+    ("train Frobnicate on CartPole", "'Frobnicate' is an unknown algorithm", "ppo", "CartPole-v1"),
+    ("train DQN on Breakout for 1M steps", "Breakout (Atari) is not bundled yet", "dqn", "LunarLander-v3"),
+    ("训练DQN玩打砖块", "Breakout (Atari) is not bundled yet", "dqn", "LunarLander-v3"),
+    ("train sac with hindsight replay on half cheetah", "has no goals", "sac", "HalfCheetah-v5"),
+    ("train QMIX on CartPole", "QMIX trains several agents together", "dqn", "CartPole-v1"),
+    ("VDN on simple_tag with continuous actions", "VDN needs a discrete action space", "dqn", "CartPole-v1"),
+    ("train PPO on CartPole with gamma 1.5 and 4 envs", "gamma=1.5 must be between 0 and 1", "ppo", "CartPole-v1"),
+    ("train PPO on CartPole with 0 envs", "num_envs=0 must be", "ppo", "CartPole-v1"),
+    ("train PPO on CartPole with 2.5 envs", "num_envs=2.5 is not valid", "ppo", "CartPole-v1"),
+    ("PPO on CartPole, 8 envs, horizon 128, batch size 100", "batch_size=100 must divide the rollout of 1024 steps",
+     "ppo", "CartPole-v1"),
+    ("train PPO on CartPole for 0 steps", "env_steps=0 must be a whole number of at least 1", "ppo", "CartPole-v1"),
+    ("train PPO on CartPole with seed -3", "seed=-3 must be", "ppo", "CartPole-v1"),
+]
+
+
+@pytest.mark.parametrize(("sentence", "reason", "algo", "env"), REFUSALS)
+def test_a_refusal_gives_the_reason_and_a_request_that_works(sentence, reason, algo, env):
+    refusal = plan_from_text(sentence)
+    assert isinstance(refusal, Refusal), refusal
+    assert reason in refusal.reason
+    offer = plan_from_text(refusal.alternative)
+    assert isinstance(offer, TrainingPlan), refusal.alternative
+    assert (offer.algo, offer.env) == (algo, env)
+
+
+def test_an_offer_keeps_the_settings_that_mean_the_same():
+    refusal = plan_from_text("train TD3 on Hopper with 4 envs, tau 0.01, 300k steps, seed 5")
+    assert refusal.alternative == "Train SAC on Hopper-v5 with num_envs=4, env_steps=300000, seed=5."
+
+
+NOTES = [
+    ("train PPO on CartPole with a replay buffer of 1e5", "capacity=100000 is left out"),
+    ("train DQN on CartPole with clip 0.2", "clip=0.2 is left out: DQN has no such setting"),
+    ("train PPO on CartPole, foo=3", "Not understood, left out: foo=3"),
+    ("train PPO on CartPole for 5 minutes", "left out: 5 minutes"),
+    ("train PPO on CartPole with lr 1e-3, then lr 1e-4", "left out: 1e-4"),
+    ("train PPO on CartPole with 5 seeds", "launch it once per seed"),
+    ("train DQN on CartPole for 300 episodes", "num_episodes=300 is left out: a run's length is counted in env"),
+    ("train SAC on Hopper with normalised observations", "SAC has no setting for normalised observations"),
+    ("train PPO on CartPole and LunarLander", "left out: LunarLander"),
+    ("train PPO and DQN on CartPole", "left out: DQN"),
+    ("train PPO on CartPole-v0", "CartPole-v0 is now CartPole-v1"),
+    ("train PPO on Hopper on my GPU", 'device="cuda"'),
+    ("train PPO", "No environment was named"),
+    ("solve CartPole", "No algorithm was named"),
+    ("train PPO on CartPole for half an hour", "left out: an hour"),
+    ("evaluate every 50 episodes while you train DQN on CartPole", "eval_every=50 is left out"),
+]
+
+
+@pytest.mark.parametrize(("sentence", "note"), NOTES)
+def test_nothing_is_dropped_without_a_word(sentence, note):
+    plan = plan_for(sentence)
+    assert isinstance(plan, TrainingPlan), plan
+    assert any(note in said for said in plan.notes), plan.notes
+
+
+def test_a_number_of_minibatches_that_nobody_asked_for_gives_way(monkeypatch):
+    monkeypatch.setattr(catalog, "preset", lambda *_: catalog.Preset(1_000, {"num_minibatches": 4}, "a test"))
+    plan = plan_from_text("train PPO on CartPole with 5 envs and n_steps 3")
+    assert plan.params == {"num_envs": 5, "horizon": 3, "num_minibatches": 3}
+    assert plan.notes == ("num_minibatches=3, because 4 would not divide a rollout of 15 steps.",)
+
+
+@pytest.mark.parametrize(("sentence", "algo", "env"), [
+    ("CartPole, PPO?", "ppo", "CartPole-v1"), ("my PPO is stuck on Hopper", "ppo", "Hopper-v5")])
+def test_a_known_request_needs_no_verb(sentence, algo, env):
+    assert plan_from_text(sentence) is None
+    plan = plan_for(sentence)
+    assert (plan.algo, plan.env) == (algo, env)
+
+
+def test_a_known_request_that_names_nothing_is_refused():
+    assert "neither an algorithm nor an environment" in plan_for("make it nice").reason
+
+
+# ---------------------------------------------------------------- the vocabulary
+
+
+@pytest.mark.parametrize("name", sorted(catalog.ALGORITHMS))
+@pytest.mark.parametrize("env", sorted(catalog.ENVIRONMENTS))
+def test_every_pair_of_the_catalogue_is_understood(name, env):
+    entry = catalog.algorithm(name)
+    for said in (name, entry.title, entry.long_title):
+        result = plan_from_text(f"train {said} on {env} with 2 envs")
+        assert isinstance(result, Refusal if catalog.refusal(name, env) else TrainingPlan), result
+        assert result.env == env
+
+
+def test_every_algorithm_name_stands_for_one_algorithm():
+    said = {name.lstrip("!"): key for key, entry in lexicon.ALGORITHMS.items() for name in entry.names.split(" | ")}
+    assert not [(name, key) for name, key in said.items() if [one.key for one in algorithms(f"a {name} x")] != [key]]
+
+
+def test_every_environment_name_stands_for_one_environment():
+    said = {name: one for one, names in lexicon.ENV_NAMES.items() for name in names.split(" | ")}
+    said |= {lexicon.spoken(name): name for family in lexicon.FAMILIES for name in family.names.split()}
+    said |= {one.title: base(one.id) for one in catalog.ENVIRONMENTS.values()}
+    assert not [(name, key) for name, key in said.items() if [one.key for one in environments(f"on {name} x")] != [key]]
+
+
+def test_words_that_are_also_names_need_capitals():
+    assert algorithms("reinforce her mat per bc") == []
+    assert isinstance(plan_from_text("train PPO on CartPole, 2 epochs per rollout, for her"), TrainingPlan)
+
+
+@pytest.mark.parametrize("name", sorted(catalog.ALGORITHMS))
+def test_every_setting_is_understood_under_its_own_name(name):
+    own = settings(catalog.config_class(name))
+    for item in own:
+        value = {"int": 3, "float": 0.5, "bool": True, "choice": item.choices[-1:], "ints": [7, 9]}[item.kind]
+        value = value[0] if item.kind == "choice" else value
+        assert read_wishes(f"run it, {item.name}={value}, please", own).values == {item.name: value}
+
+
+@pytest.mark.parametrize(("said", "steps"), [
+    ("100k steps", 100_000), ("2M timesteps", 2_000_000), ("1.5m frames", 1_500_000), ("3e6 steps", 3_000_000),
+    ("250,000 env steps", 250_000), ("1_000_000 steps", 1_000_000), ("half a million steps", 500_000),
+    ("two hundred thousand steps", 200_000), ("steps: 40k", 40_000), ("10^6 steps", 1_000_000),
+    ("１０００ steps", 1_000),
+    ("1000万步", 10_000_000), ("五十万步", 500_000), ("一千五百步", 1_500), ("两百万步", 2_000_000), ("3千步", 3_000),
+    ("1亿步", 100_000_000),
+])
+def test_numbers_in_figures_words_and_chinese(said, steps):
+    assert plan_from_text(f"train PPO on CartPole, {said}").env_steps == steps
+
+
+# ---------------------------------------------------------------- a plan holds what it says
+
+
+@pytest.mark.parametrize(("changes", "sentence"), [
+    ({"algo": "poo"}, "Unknown algorithm 'poo'; did you mean 'ppo'?"),
+    ({"env": "CartPole"}, "Unknown environment 'CartPole'; did you mean 'CartPole-v1'?"),
+    ({"algo": "dqn", "env": "Pendulum-v1"}, "DQN needs a discrete action space"),
+    ({"params": {"lr": 0.1}}, "PPOConfig has no setting 'lr'"),
+    ({"params": {"clip": -1}}, "PPOConfig.clip=-1.0 must be between 0 and 10"),
+    ({"env_steps": 1.5}, "env_steps=1.5 must be a whole number of at least 1"),
+    ({"seed": -1}, "seed=-1 must be a whole number of at least 0"),
+    ({"evaluate_episodes": 0}, "evaluate_episodes=0 must be"),
+    ({"target_return": float("nan")}, "target_return=nan must be a finite number"),
+])
+def test_a_plan_that_cannot_run_cannot_be_made(changes, sentence):
+    good = {"algo": "ppo", "env": "CartPole-v1", "env_steps": 1000, "seed": 1, "params": {}}
+    assert TrainingPlan(**good).title == "PPO"
+    with pytest.raises(ConfigError) as error:
+        TrainingPlan(**(good | changes))
+    assert sentence in str(error.value)
+
+
+def test_values_typed_as_text_become_the_config_s_types():
+    plan = TrainingPlan("PPO", "CartPole-v1", 1000, 1, {"num_envs": "4", "learning_rate": "3e-4", "hidden": (8, 8)})
+    assert plan.algo == "ppo"
+    assert plan.params == {"num_envs": 4, "learning_rate": 3e-4, "hidden": [8, 8]}
+    assert plan.changes["num_envs"] == 4
+
+
+def test_the_description_tells_what_differs_and_what_to_expect():
+    text = describe(plan_from_text("train PPO on CartPole with 32 envs, lr 0.0007, 5 seeds, until 400"))
+    assert "**PPO on CartPole-v1** — Balance a pole" in text
+    assert "| num_envs | 32 | 8 | parallel environments |" in text
+    assert "| learning_rate | 0.0007 |" in text
+    assert "| target_return | 400 |" in text
+    assert "20 evaluation episodes and a video" in text
+    assert "A mean return of 475 counts as solved." in text
+    assert "\n- num_seeds=5 is left out" in text
+
+
+def test_a_row_for_each_kind_of_result():
+    plan = to_row(plan_from_text("train a double DQN on CartPole, lr 1e-3, 5k steps"), "a")
+    assert plan == {"id": "a", "algo": "Double DQN", "env": "CartPole-v1", "refused": False, "reason": "",
+                    "params": {"learning_rate": 1e-3, "double": True, "total_timesteps": 5_000}}
+    refusal = to_row(plan_from_text("train DQN on Pendulum"), "b")
+    assert (refusal["refused"], refusal["algo"], refusal["env"]) == (True, "DQN", "Pendulum-v1")
+    assert refusal["reason"].endswith("Train SAC on Pendulum-v1.")
+    assert to_row(None, "c") == {"id": "c", "algo": "", "env": "", "params": {}, "refused": False,
+                                 "reason": "Not a training request."}
+    json.dumps([plan, refusal])
+
+
+# ---------------------------------------------------------------- hostile text
+
+HOSTILE = [
+    "train PPO on CartPole\n'''\nimport os; os.system('x')\n'''",
+    'train PPO on gym.make("__import__(\'os\').system(\'x\')")',
+    "train PPO on Env\"); import os; os.system('x') #-v0",
+    "train PPO on <script>alert(1)</script>-v3",
+    "train PPO on CartPole, seed=__import__('os').getpid()",
+    "train PPO on CartPole with lr={'a': 1} and gamma='; drop table runs; --",
+    "train PPO on CartPole with 1e999 steps",
+    "train PPO on CartPole with 9999999999999999999999 steps",
+    "train PPO on CartPole with 10^9999999 envs",
+    "train PPO on ../../etc/passwd-v1",
+    "train PPO on CartPole \x00\x1b[31m \u202e |table|",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_ends_as_plain_values_or_a_refusal(text):
+    result = plan_from_text(text)
+    assert isinstance(result, TrainingPlan | Refusal)
+    if isinstance(result, TrainingPlan):
+        assert result.env in catalog.ENVIRONMENTS
+        assert all(isinstance(value, bool | int | float | str | list) for value in result.params.values())
+    else:
+        assert isinstance(plan_from_text(result.alternative), TrainingPlan)
+    shown = " ".join(map(str, to_row(result, "x").values()))
+    assert not set("<>`|\x00\x1b\u202e") & set(shown)
+
+
+@pytest.mark.parametrize("text", [
+    "train PPO on CartPole " + "1 " * 2_000, "please " * 400 + "train PPO on CartPole", "训练" * 1_000 + "PPO",
+    "train PPO on " + "a-" * 1_000 + "v1", "train PPO on CartPole lr=" * 100, "make(" + "'" * 2_000,
+    "train PPO on CartPole hidden 1" + " , 1" * 500, "until " * 400 + "train PPO on CartPole",
+    "," * 5_000 + "solve CartPole", "train DQN on CartPole, epsilon" + " " * 2_000, "on my " + "own " * 500,
+])
+def test_reading_stays_quick_on_long_text(text):
+    start = time.perf_counter()
+    plan_from_text(text)
+    assert time.perf_counter() - start < 3    # 0.5 s at worst when this was written; a runaway pattern takes minutes

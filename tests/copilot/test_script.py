@@ -1,0 +1,115 @@
+"""Plans → scripts: they say what the plan says, look like the repository's own code and run."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from copilot.plan import TrainingPlan, plan_from_text
+from copilot.script import render
+from rlcore import catalog
+from rlcore.config import settings, to_dict
+
+ROOT = Path(__file__).resolve().parents[2]
+PAIRS = [(algo, env) for algo in catalog.ALGORITHMS for env in catalog.ENVIRONMENTS if not catalog.refusal(algo, env)]
+
+
+def plan_with_everything_changed(algo: str) -> TrainingPlan:
+    """A plan in which every setting differs from its default, as far as it can."""
+    params = {}
+    for item in settings(catalog.config_class(algo)):
+        params[item.name] = {
+            "int": item.default, "float": 0.125, "bool": not item.default, "ints": (32, 16, 8),
+            "choice": next((one for one in item.choices if one != item.default), None),
+        }[item.kind] if item.kind != "int" else item.default * 2
+    env = next(env for name, env in PAIRS if name == algo)
+    return TrainingPlan(algo, env, 123_456, 7, params, target_return=-12.5, evaluate_episodes=3, record_video=False)
+
+
+PLANS = [TrainingPlan(algo, env, 5_000, 3, {}) for algo, env in PAIRS]
+PLANS += [plan_with_everything_changed(algo) for algo in catalog.ALGORITHMS]
+
+
+def calls(script: str) -> dict[str, ast.Call]:
+    """The calls of a script by the name of what is called: train, evaluate, …"""
+    found = [node for node in ast.walk(ast.parse(script)) if isinstance(node, ast.Call)]
+    return {node.func.attr: node for node in found if isinstance(node.func, ast.Attribute)}
+
+
+def keywords(call: ast.Call) -> dict[str, object]:
+    return {one.arg: ast.literal_eval(one.value) for one in call.keywords if not isinstance(one.value, ast.Name)}
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=lambda plan: f"{plan.algo}-{plan.env}-{len(plan.params)}")
+def test_a_script_holds_its_plan_and_nothing_else(plan, monkeypatch):
+    monkeypatch.delenv("RLCORE_RUN_DIR", raising=False)
+    script = render(plan)
+    module: dict[str, object] = {"__name__": "imported"}    # so that it does not train
+    exec(compile(script, "train.py", "exec"), module)
+    assert to_dict(module["CONFIG"]) == plan.config
+    assert module["RUN"] == f"runs/{plan.algo}-{plan.env}-seed{plan.seed}"
+    called = calls(script)
+    assert [ast.literal_eval(one) for one in called["train"].args[:2]] == [plan.algo, plan.env]
+    wanted = {"env_steps": plan.env_steps, "seed": plan.seed}
+    wanted |= {} if plan.target_return is None else {"target_return": plan.target_return}
+    assert keywords(called["train"]) == wanted
+    assert keywords(called["evaluate"]) == {"episodes": plan.evaluate_episodes}
+    assert ("record_video" in called) == plan.record_video
+    assert len(keywords(called[type(module["CONFIG"]).__name__])) == len(plan.changes)
+
+
+def test_scripts_are_short_and_explain_each_setting():
+    plan = plan_from_text("train PPO on LunarLander with 16 envs and lr 3e-4, until 200")
+    script = render(plan)
+    assert "    num_envs=16,  # parallel environments\n" in script
+    assert "    learning_rate=0.0003,  # Adam's step size\n" in script
+    assert script.startswith('"""Trains PPO on LunarLander-v3. Land a module')
+    assert "A mean return of 200 counts as solved." in script
+    assert len(script.splitlines()) <= 40
+
+
+def test_ruff_finds_nothing_in_any_script(tmp_path):
+    for number, plan in enumerate(PLANS):
+        (tmp_path / f"train_{number}.py").write_text(render(plan), encoding="utf-8")
+    config = ["--config", str(ROOT / "pyproject.toml"), "--config", 'src = ["."]']
+    found = subprocess.run([sys.executable, "-m", "ruff", "check", "--no-cache", *config, str(tmp_path)],
+                           cwd=ROOT, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+@pytest.mark.parametrize("text", [
+    'train PPO on CartPole """\nimport os\nos.system("touch pwned")\n"""',
+    "train PPO on CartPole, lr='+__import__(\"os\").system(\"x\")+', seed 3",
+    "train PPO on CartPole # noqa \\ \n    print(1)",
+])
+def test_nothing_of_the_request_s_text_gets_into_the_script(text):
+    script = render(plan_from_text(text))
+    clean = render(plan_from_text("train PPO on CartPole"))
+    assert script.replace("seed=3", "seed=1").replace("-seed3", "-seed1") == clean
+
+
+@pytest.mark.parametrize("value", [float("inf"), 1e-300, True, "relu", [64, 64]])
+def test_literals_read_back_as_they_were(value):
+    from copilot.script import _literal
+
+    back = eval(_literal(value))
+    assert (list(back) if isinstance(back, tuple) else back) == value
+
+
+def test_a_script_trains_evaluates_and_films(tmp_path):
+    plan = plan_from_text("train PPO on CartPole for 600 steps with 2 envs, 32 steps per env, seed 5")
+    (tmp_path / "train.py").write_text(render(plan), encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment.pop("RLCORE_RUN_DIR", None)
+    done = subprocess.run([sys.executable, "train.py"], cwd=tmp_path, env=environment, capture_output=True, text=True,
+                          timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / "runs" / "ppo-CartPole-v1-seed5"
+    assert (run / "config.yaml").exists()
+    assert "20 episodes: return" in done.stdout
+    assert list((run / "videos").glob("*.mp4"))

@@ -208,7 +208,8 @@ class Session:
         self.started, self.first_step = time.monotonic(), self.step
         self.asked_to_stop = False
         self.bar = tqdm(total=spec.env_steps, initial=self.step, unit="step", unit_scale=True,
-                        desc=f"{algorithm.title} {spec.env}", disable=not (progress and sys.stderr.isatty()))
+                        desc=f"{algorithm.title} {spec.env}", disable=not progress, dynamic_ncols=True,
+                        mininterval=0.5 if sys.stderr.isatty() else 5.0)  # a log file wants few lines
 
     def run(self) -> Agent:
         """Train until the steps are done, the target is reached or somebody asks to stop."""
@@ -264,7 +265,7 @@ class Session:
         row |= {"time_s": self._seconds(), "time/env_steps_per_s": self._sps()}
         self.log.write(self.step, row)
         if self.recent:
-            self.bar.set_postfix(mean_return=f"{np.mean(self.recent):.1f}")
+            self.bar.set_postfix(mean_return=f"{np.mean(self.recent):.1f}", refresh=False)
 
     def _target_reached(self) -> bool:
         target, recent = self.spec.target_return, self.recent

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -13,7 +13,7 @@ from PIL import Image
 from rlcore import checkpoint
 from rlcore.arrays import Array
 from rlcore.config import ConfigError
-from rlcore.envs.make import make_env
+from rlcore.envs.make import Env, make_env
 from rlcore.protocols import Agent
 from rlcore.spaces import Actions
 from rlcore.training import load_agent
@@ -54,13 +54,15 @@ def record_video(agent: Agent | str | Path, env: str | None = None, path: str | 
 
 
 def _film(agent: Agent, name: str, seed: int, max_steps: int) -> tuple[list[Array], int]:
-    env = make_env(name, 1, seed=seed, render_mode="rgb_array")
+    if not os.environ.get("DISPLAY"):  # without a screen, draw into memory unless told otherwise
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+        os.environ.setdefault("MUJOCO_GL", "egl")
+    env, frames = _first_frame(name, seed)
     try:
         actions, obs = Actions(env.single_action_space), env.reset()[0]
-        frames = [_frame(env, name)]
         for _ in range(max_steps):
             obs, _reward, terminated, truncated, _ = env.step(actions.to_env(agent.act(obs.astype(np.float32))))
-            frames.append(_frame(env, name))
+            frames.append(_frame(env))
             if terminated[0] or truncated[0]:
                 break
         return frames, int(env.metadata.get("render_fps", 30))
@@ -68,12 +70,20 @@ def _film(agent: Agent, name: str, seed: int, max_steps: int) -> tuple[list[Arra
         env.close()
 
 
-def _frame(env: Any, name: str) -> Array:
+def _first_frame(name: str, seed: int) -> tuple[Env, list[Array]]:
     try:
-        image: Array = np.asarray(env.render()[0], dtype=np.uint8)
+        env = make_env(name, 1, seed=seed, render_mode="rgb_array")
+        env.reset()
+        return env, [_frame(env)]
+    except ConfigError:
+        raise
     except Exception as error:  # every renderer has errors of its own: OpenGL, SDL, missing system libraries
         raise ConfigError(f"{name} cannot be drawn on this machine ({type(error).__name__}: {error}). MuJoCo needs an "
                           "OpenGL library: install libegl1 or libosmesa6 and set MUJOCO_GL=egl or osmesa.") from error
+
+
+def _frame(env: Env) -> Array:
+    image: Array = np.asarray(env.render()[0], dtype=np.uint8)  # type: ignore[index]  # a sequence, one image each
     height, width = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2  # H.264 wants even sides
     return image[:height, :width]
 

@@ -159,8 +159,12 @@ def agent_seed(spec: RunSpec) -> None:
 
 
 def _threads(hidden: tuple[int, ...]) -> int:
-    """One torch thread for small networks, where waking a second costs more than it does; else up to four."""
-    return 1 if max(hidden) < 200 else min(4, psutil.cpu_count(logical=False) or 1, os.cpu_count() or 1)
+    """One torch thread for small networks, where waking a second costs more than it does; else up to four.
+
+    At most half the cores: torch's threads spin while they wait, so one core short of what they want, because the app
+    or another run uses it, slows them down tenfold and more.
+    """
+    return 1 if max(hidden) < 200 else max(1, min(4, (psutil.cpu_count(logical=False) or 1) // 2))
 
 
 def _backend(spec: RunSpec) -> Backend:

@@ -1,0 +1,157 @@
+"""The copilot as the pages and the command line use it: open it once, then ask."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from copilot import cite
+from copilot.answer import BuiltinAnswerer, not_covered
+from copilot.embed import Embedder, SentenceEmbedder
+from copilot.index import open_index
+from copilot.llms.base import Answerer
+from copilot.plan import Refusal, TrainingPlan, plan_from_text
+from copilot.retrieve import Found, Passage, Retriever, content_words, has_chinese
+from rlcore.catalog import algorithm
+
+_RECALLED = 2                      # how many earlier questions a follow-up may refer to
+_SHORT = 3                         # a question with fewer content words cannot stand alone
+_REFERS = re.compile(r"\b(?:it|its|they|them|their|that|this|these|those|one|ones|same|former|latter|other|instead)\b|"
+                     r"它|这个|那个|这种|那种|前者|后者|其", re.IGNORECASE)
+_OPENS_ON = re.compile(r"\s*(?:and|but|so|what about|how about|why|how|then|also|or)\b|\s*(?:那|那么|还有|为什么|怎么)", re.IGNORECASE)
+_ASKS = re.compile(r"[?？]|\b(?:how|what|why|which)\b|怎么|如何|为什么", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A passage that an answer rests on."""
+
+    number: int                    # as cited: [1], [2], …
+    title: str                     # of its page
+    heading: str
+    path: str                      # of its page, relative to the corpus
+    text: str                      # the passage, Markdown
+    score: float                   # in [0, 1], relative to the other passages found
+    url: str                       # of the paper behind the page, or empty
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer, or as much of it as there is yet."""
+
+    text: str                      # Markdown with citations [1][2]
+    sources: tuple[Source, ...]
+    abstained: bool
+    done: bool
+    plan: TrainingPlan | Refusal | None = None
+
+
+class Assistant:
+    """Answers from one corpus. `answerer` says who writes the answers and may be changed at any time."""
+
+    def __init__(self, retriever: Retriever, answerer: Answerer | None = None):
+        self.retriever = retriever
+        self.answerer: Answerer = answerer or BuiltinAnswerer()
+
+    @classmethod
+    def open(
+        cls,
+        corpus: Path = Path("corpus"),
+        index_dir: Path = Path(".index"),
+        answerer: Answerer | None = None,
+        progress: Callable[[float, str], None] | None = None,
+        embedder: Embedder | None = None,
+    ) -> Assistant:
+        """An assistant on the corpus as it is now; builds or refreshes the index if need be.
+
+        Raises:
+            ConfigError: the corpus is missing or a page cannot be read.
+        """
+        embedder = embedder or SentenceEmbedder()
+        return cls(Retriever(open_index(corpus, index_dir, embedder, progress), embedder), answerer)
+
+    def warm(self) -> None:
+        """Load the embedder now, so that the first question does not wait for it."""
+        self.retriever.find("warm")
+
+    def stop(self) -> None:
+        """End the answer that is being written; returns at once."""
+        self.answerer.stop()
+
+    def ask(self, question: str, history: Sequence[tuple[str, str]] = ()) -> Iterator[Reply]:
+        """The reply as it grows; the last one is done."""
+        if not question.strip():
+            yield Reply("Ask a question about reinforcement learning, or describe a run to train.", (), True, True)
+            return
+        yield from self.reply(question, self.find(question, history), history)
+
+    def find(self, question: str, history: Sequence[tuple[str, str]] = ()) -> Found:
+        """What the corpus has on a question that may follow up on earlier ones."""
+        return self.retriever.find(standalone(question, history))
+
+    def reply(self, question: str, found: Found, history: Sequence[tuple[str, str]] = ()) -> Iterator[Reply]:
+        """The reply to a question from what was found; the last one is done."""
+        plan = plan_from_text(question)
+        about = _about(plan) if plan else ""
+        if plan and not (_ASKS.search(question) and found.covered):
+            yield _reply(about + _reading(found), found, plan=plan)
+        elif not found.covered:
+            yield _reply(not_covered(found), found, abstained=True)
+        else:
+            text = ""
+            for answer in self.answerer.stream(found, history):
+                text = f"{about}\n\n{answer}".strip()
+                yield _reply(text, found, done=False, plan=plan)
+            yield _reply(text, found, plan=plan)
+
+
+def standalone(question: str, history: Sequence[tuple[str, str]]) -> str:
+    """The question with what it leaves unsaid: a short or referring one is read after the ones before it."""
+    if not history or not _is_follow_up(question):
+        return question
+    asked: list[str] = []
+    for earlier, _ in reversed(history[-_RECALLED:]):
+        asked.insert(0, earlier)
+        if not _is_follow_up(earlier):
+            break
+    return " ".join([*asked, question])
+
+
+def _is_follow_up(question: str) -> bool:
+    words = content_words(question)
+    if has_chinese(question):
+        return bool(_REFERS.search(question)) or len(question) <= 6
+    return len(words) < _SHORT and bool(_REFERS.search(question) or _OPENS_ON.match(question)) or (
+        bool(_REFERS.search(question)) and len(words) <= 2 * _SHORT)
+
+
+def _reply(text: str, found: Found, *, abstained: bool = False, done: bool = True,
+           plan: TrainingPlan | Refusal | None = None) -> Reply:
+    """A reply whose citations are numbered as they appear, with the sources they name."""
+    text, order = cite.renumbered(text, len(found.passages))
+    sources = tuple(_source(number, found.passages[place - 1]) for number, place in enumerate(order, start=1))
+    return Reply(text, sources, abstained, done, plan)
+
+
+def _source(number: int, passage: Passage) -> Source:
+    page, chunk = passage.page, passage.chunk
+    trail = " › ".join(chunk.heading_path)
+    return Source(number, page.title, trail, page.path, chunk.text, round(passage.score, 3), page.url)
+
+
+def _about(plan: TrainingPlan | Refusal) -> str:
+    """What a request for training came to, in words."""
+    if isinstance(plan, Refusal):
+        return f"**This run cannot work.** {plan.reason} {plan.alternative}".strip()
+    changes = ", ".join(f"`{key}` {value}" for key, value in plan.params.items())
+    return (f"**Train {algorithm(plan.algo).title} on {plan.env}** for {plan.env_steps:,} environment steps, seed {plan.seed}"
+            f"{', with ' + changes if changes else ''}. Open it as a training plan to review its settings and its script.")
+
+
+def _reading(found: Found) -> str:
+    """What the corpus has on a run that was asked for."""
+    near = [f"{passage.chunk.heading_path[-1] if passage.chunk.heading_path else passage.page.title} [{place}]"
+            for place, passage in enumerate(found.passages[:3], start=1)]
+    return "\n\n**Read on:** " + " · ".join(near) if near and found.covered else ""

@@ -1,0 +1,87 @@
+"""The corpus on disk: Markdown files with YAML front matter, read into plain documents."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rlcore.config import ConfigError
+
+_FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---[ \t]*(?:\n|\Z)", re.DOTALL)
+# What a reader of the rendered page does not see must not steer the copilot either.
+_HIDDEN = re.compile(r"<!--.*?-->|[\u200b-\u200f\u2060\ufeff]", re.DOTALL)
+
+# Links within the corpus lead nowhere in an answer, and an image could call a server: the words stay.
+_LINK = re.compile(r"(```.*?```|`[^`\n]*`)|!\[[^\]]*\]\([^)]*\)|\[([^\]]+)\]\((?!https?:)[^)\s]+\)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Document:
+    """One page of the corpus."""
+
+    path: str                      # relative to the corpus, with forward slashes
+    title: str
+    text: str                      # the Markdown after the front matter
+    meta: Mapping[str, Any]        # the front matter
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the page's subject is also called, from `aliases`."""
+        return strings(self.meta.get("aliases"))
+
+    @property
+    def url(self) -> str:
+        """Where the paper behind the page is; empty for other pages."""
+        arxiv = str(self.meta.get("arxiv") or "")
+        return str(self.meta.get("url") or (f"https://arxiv.org/abs/{arxiv}" if arxiv else ""))
+
+
+def strings(value: Any) -> tuple[str, ...]:
+    """A front matter value as a tuple of strings: a list, one value, or nothing."""
+    items = value if isinstance(value, list) else [] if value is None else [value]
+    return tuple(str(item) for item in items if str(item).strip())
+
+
+def load(root: Path) -> list[Document]:
+    """All pages below `root`, sorted by path. README.md files speak to contributors and are left out.
+
+    Raises:
+        ConfigError: the folder is missing or empty, or a file cannot be read.
+    """
+    if not root.is_dir():
+        raise ConfigError(f"The corpus folder '{root}' does not exist. Give the folder that holds docs/, papers/ and faq/.")
+    paths = sorted(path for path in root.rglob("*.md") if path.name != "README.md")
+    if not paths:
+        raise ConfigError(f"The corpus folder '{root}' holds no Markdown file (*.md). Give the folder with docs/ and papers/.")
+    return [read(path, root) for path in paths]
+
+
+def read(path: Path, root: Path) -> Document:
+    """One page.
+
+    Raises:
+        ConfigError: not UTF-8, or the front matter is not a YAML mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}). Save it as UTF-8.") from None
+    front = _FRONT_MATTER.match(text)
+    try:
+        meta = (yaml.safe_load(front.group(1)) or {}) if front else {}
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" near line {where.line + 2}" if where else ""
+        raise ConfigError(f"The front matter of {path} is not valid YAML{line}. Quote values that contain a colon.") from None
+    if not isinstance(meta, dict):
+        raise ConfigError(f"The front matter of {path} is a {type(meta).__name__}; it must be 'key: value' lines.")
+    body = _HIDDEN.sub("", text[front.end():] if front else text)
+    heading = re.search(r"^# +(.+?)[ #]*$", body, re.MULTILINE)
+    body = _LINK.sub(lambda match: match.group(1) or match.group(2) or "", body)
+    title = str(meta.get("title") or (heading.group(1) if heading else path.stem.replace("-", " ")))
+    return Document(path.relative_to(root).as_posix(), title, body, meta)

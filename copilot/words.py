@@ -1,0 +1,81 @@
+"""Words that say nothing about a topic, and everyday Chinese words of the field in English.
+
+The corpus is English. Its glossary translates the terms; the table here has the words around them.
+"""
+
+_STOPWORDS = """
+a about above after again all also always am an and any anyone are as ask asked asking at be because been
+before being below best better between both but by can cannot could d did didn do does doesn doing don done
+down during each either else etc even ever every few for from further get gets getting give given go goes
+going good got had happen happens has have having he hello help her here hi him his how however i if im in
+instead into is isn it its itself just know like ll lot m make makes making many may maybe me mean means
+might more most much must my need needs no nor not now of off often on once one only or other our out over
+own please possible question quite rather re read really s same say see seem seems she should shouldn show
+since so some someone something still such sure t take than thank thanks that the their them then there
+these they thing things think this those though through to too trying two under understand until up us use
+used uses using ve very want wants was we well were what when where whether which while who whom whose why
+will with within without won work works would wouldn you your
+"""
+
+_CHINESE = """
+强化学习 reinforcement learning | 深度 deep | 为什么 why | 为何 why | 怎么 how | 如何 how | 怎样 how |
+什么是 what is | 是什么 what is | 区别 difference | 不同 difference | 差异 difference | 相比 compared |
+比较 compare | 对比 compare | 优点 advantages | 缺点 disadvantages | 选择 choose | 训练 training |
+学习 learning | 收敛 converge | 发散 diverge | 不稳定 unstable | 稳定 stable | 震荡 oscillate |
+振荡 oscillate | 波动 fluctuate | 爆炸 explode | 崩溃 collapse | 下降 drop | 上升 rise | 增大 increase |
+增加 increase | 变大 increase | 减小 decrease | 变小 decrease | 提高 improve | 提升 improve | 降低 reduce |
+减少 reduce | 太慢 slow | 很慢 slow | 加速 speed up | 速度 speed | 吞吐 throughput | 显存 GPU memory |
+内存 memory | 显卡 GPU | 并行 parallel | 分布式 distributed | 多进程 processes | 采样 sampling |
+样本效率 sample efficiency | 样本 samples | 环境 environment | 状态 state | 观测 observation | 图像 image |
+动作 action | 奖励 reward | 回报 return | 累积 cumulative | 策略 policy | 价值 value |
+值函数 value function | 网络 network | 神经网络 neural network | 损失 loss | 梯度 gradient |
+学习率 learning rate | 超参数 hyperparameters | 参数 parameters | 调参 tune hyperparameters |
+批大小 batch size | 批量 batch | 经验回放 experience replay | 回放 replay | 缓冲区 buffer |
+目标网络 target network | 软更新 soft target update | 更新 update | 探索 exploration | 利用 exploitation |
+噪声 noise | 熵 entropy | 优势 advantage | 折扣 discount | 离散 discrete | 连续 continuous | 离线 offline |
+在线 online | 同策略 on-policy | 异策略 off-policy | 多智能体 multi-agent | 智能体 agent |
+合作 cooperative | 协作 cooperative | 自博弈 self-play | 集中式 centralized | 分散 decentralized |
+模型 model | 基于模型 model-based | 无模型 model-free | 部署 deploy | 导出 export | 推理 inference |
+保存 save | 加载 load | 恢复 resume | 评估 evaluate | 测试 test | 曲线 curve | 随机种子 random seed |
+种子 seed | 复现 reproduce | 置信区间 confidence interval | 归一化 normalize | 标准化 normalize |
+裁剪 clip | 截断 truncated | 终止 terminated | 结束 end | 重要性采样 importance sampling |
+过估计 overestimation | 高估 overestimation | 低估 underestimation | 方差 variance | 偏差 bias |
+稀疏 sparse | 奖励塑形 reward shaping | 课程学习 curriculum learning | 模仿学习 imitation learning |
+行为克隆 behaviour cloning | 专家 expert | 数据集 data set | 数据 data | 迁移 transfer |
+泛化 generalization | 过拟合 overfitting | 语言模型 language model | 大模型 language model |
+微调 fine-tuning | 人类反馈 human feedback | 偏好 preference | 奖励模型 reward model | 对齐 alignment |
+代码 code | 实现 implement | 公式 formula | 推导 derivation | 报错 error | 错误 error | 步数 steps |
+步长 step size | 回合 episode | 轨迹 trajectory | 循环 recurrent | 记忆 memory |
+部分可观测 partially observable | 演员 actor | 评论家 critic | 贪心 greedy | 自举 bootstrap |
+确定性 deterministic | 随机 stochastic | 概率 probability | 分布 distribution | 期望 expectation |
+最优 optimal | 贝尔曼 Bellman | 时序差分 temporal difference | 蒙特卡洛 Monte Carlo | 好奇心 curiosity |
+内在奖励 intrinsic reward | 动作空间 action space | 掩码 mask | 向量化 vectorized | 机器人 robot |
+仿真 simulation | 游戏 game | 权衡 trade-off | 平衡 balance | 作用 role | 效果 performance |
+性能 performance | 原因 cause | 影响 effect | 方法 method | 算法 algorithm | 问题 problem | 设置 setting |
+大小 size | 维度 dimension | 空间 space | 函数 function | 估计 estimate | 计算 compute | 误差 error |
+值 value | 目标 target | 任务 task | 经验 experience | 机制 mechanism | 推荐 recommend | 玩家 player |
+规则 rules | 规划 planning | 搜索 search | 时间 time | 限制 limit | 长期 long-term | 短期 short-term |
+有效 effective | 视频 video | 画面 frames | 帧 frame | 录制 record | 命令行 command line | 安装 install |
+日志 log | 指标 metrics | 绘图 plot | 提前 early | 停止 stop | 继续 continue | 检查点 checkpoint |
+权重 weights | 初始化 initialization | 激活 activation | 层 layer | 隐藏层 hidden layers | 共享 shared |
+独立 independent | 同时 simultaneously | 顺序 sequence | 序列 sequence | 约束 constraint |
+信任域 trust region | 自然梯度 natural gradient | 多步 multi-step | 优先 prioritized | 队列 queue |
+随机性 randomness | 确定 deterministic | 温度 temperature | 自动 automatic | 手动 manual | 缩放 scaling |
+边界 bounds | 范围 range | 均值 mean | 标准差 standard deviation | 高斯 Gaussian | 负 negative |
+正 positive | 零 zero | 大 large | 小 small | 快 fast | 慢 slow | 高 high | 低 low | 多 many | 少 few |
+长 long | 短 short | 不变 constant | 不收敛 does not converge | 学不会 fails to learn |
+学不到 fails to learn | 卡住 stuck | 作弊 hacking | 漏洞 exploit
+"""
+
+_CHINESE_STOPWORDS = """
+的 了 着 过 吗 呢 吧 啊 呀 我 我们 你 你们 他 它 它们 是 在 有 和 与 及 或 不 没 没有 会 可以 可能 能 应该
+应 一个 一些 一种 一下 这 这个 这些 这样 那 那个 那些 对 于 对于 关于 用 使用 采用 时候 时 请 请问 大家
+什么 哪 哪些 哪个 哪种 为 到 从 把 被 让 给 但 但是 而 而且 因为 所以 如果 就 也 都 还 还是 很 太 更 最
+之间 之 以及 中 里 上 下 后 前 先 再 要 想 需要 进行 通过 有用 办 多少 几 种 个 次 出现 发现 感觉 一直
+突然 有人 知道 理解 解释 说 做 得 地 其 其中 某 每 每个 各 所 并 且 只 才 又 该 怎么办 为啥 啥 比 跟 同 以
+由 向 等
+"""
+
+STOPWORDS = frozenset(_STOPWORDS.split())
+CHINESE_STOPWORDS = frozenset(_CHINESE_STOPWORDS.split())
+CHINESE = dict(entry.strip().split(" ", 1) for entry in _CHINESE.split("|"))

@@ -1,0 +1,1 @@
+"""The desktop-style pages. Every button calls one function of copilot or rlcore."""

@@ -1,0 +1,72 @@
+"""The shell around the pages: the rail on the left with the way around, and the three pages beside it."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from gui import chat, runs, train
+from gui.jobs import Jobs
+from gui.parts import icon
+from gui.service import Library, Status
+from gui.theme import pane
+
+_RAIL = f"""<nav class="rail" aria-label="Pages">
+<div class="brand"><span class="brand-mark">{icon("mark")}</span><span>RL Copilot</span></div>
+<button type="button" data-nav="chat" id="nav-chat">{icon("chat")}<span>Chat</span></button>
+<button type="button" data-nav="train" id="nav-train">{icon("train")}<span>Train</span></button>
+<button type="button" data-nav="runs" id="nav-runs">{icon("runs")}<span>Runs</span></button>
+</nav>"""
+_FOOT = f"""<div class="rail-foot">
+<button type="button" data-theme-toggle id="theme-toggle">{icon("theme")}<span>Light / dark</span></button>
+<div class="private">{icon("shield")}<span>Offline. Nothing leaves this computer.</span></div>
+</div>"""
+
+
+def status_html(status: Status) -> str:
+    """The state of the index, as the rail shows it."""
+    words = {"opening": chat.preparing(status), "ready": "Index ready", "failed": "The index could not be opened"}
+    bar = f'<div class="bar"><i style="width:{status.fraction:.0%}"></i></div>' if status.state == "opening" else ""
+    reason = f"<div>{escape(status.message)}</div>" if status.state == "failed" else ""
+    return (f'<div class="index-status"><div class="index-line"><span class="dot {status.state}"></span>'
+            f"<span>{escape(words[status.state])}</span></div>{bar}{reason}</div>")
+
+
+def build_app(library: Library, runs_root: Path) -> gr.Blocks:
+    """The whole interface on one page; `library` may still be opening."""
+    with gr.Blocks(title="RL Copilot", fill_height=True, fill_width=True, analytics_enabled=False) as app:
+        beat = gr.Timer(1.0)
+        with gr.Row(elem_id="shell"):
+            with gr.Column(elem_id="rail"):
+                pane(_RAIL, "rail-nav")
+                status = pane(status_html(library.status), "rail-status")
+                pane(_FOOT, "rail-foot")
+            with gr.Column(elem_id="stage"):
+                with gr.Column(elem_id="page-chat", elem_classes="page"):
+                    talk = chat.build(app, library)
+                with gr.Column(elem_id="page-train", elem_classes="page"):
+                    wizard = train.build(app, runs_root)
+                with gr.Column(elem_id="page-runs", elem_classes="page"):
+                    board = runs.build(app, runs_root, Jobs())
+
+        def follow(shown: str) -> tuple[Any, Any]:
+            now = library.status
+            html = status_html(now)
+            waiting = gr.skip() if now.state == "opening" else gr.Timer(active=False)
+            return (gr.skip() if html == shown else html), waiting
+
+        def open_plan(turns: list[chat.Turn]) -> tuple[Any, ...]:
+            plan = chat.plan_in(turns)
+            return train.show(train.draft_of(plan)) if plan else tuple(gr.skip() for _ in wizard.shown)
+
+        app.load(None, js="() => window.copilot.show(location.hash.slice(1))")
+        beat.tick(follow, [status], [status, beat], show_progress="hidden")
+        talk.open_plan.click(open_plan, [talk.turns], wizard.shown, show_progress="hidden").then(
+            None, js="() => window.copilot.show('train')")
+        wizard.launched.change(board.open_run, [board.look, wizard.launched], board.shown, show_progress="hidden",
+                               concurrency_id="runs").then(None, js="() => window.copilot.show('runs')")
+    built: gr.Blocks = app
+    return built

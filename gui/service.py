@@ -1,0 +1,94 @@
+"""What all pages and visitors share: the assistant, opened in the background, and the jobs started on runs."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from copilot.assistant import Assistant
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[float, str], None]
+
+
+class Opener(Protocol):
+    """Opens the assistant and reports how far it is. May take minutes the first time."""
+
+    def __call__(self, *, progress: Progress) -> Assistant:
+        """The open assistant; `progress` gets fractions and what is being done."""
+        ...
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far the assistant is."""
+
+    state: Literal["opening", "ready", "failed"]
+    fraction: float = 0.0          # of the index that is prepared
+    message: str = ""
+
+
+class Library:
+    """The assistant behind a door that opens by itself: the page is there first, the index follows.
+
+    `start` returns at once; `wait` yields the status until the door is open or has failed.
+    """
+
+    def __init__(self, opener: Opener):
+        self._opener = opener
+        self._assistant: Assistant | None = None
+        self._status = Status("opening", 0.0, "Starting")
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def status(self) -> Status:
+        """How far the assistant is now."""
+        return self._status
+
+    @property
+    def assistant(self) -> Assistant:
+        """The open assistant.
+
+        Raises:
+            RuntimeError: it is not open (yet); `status` says why.
+        """
+        if self._assistant is None:
+            raise RuntimeError(self._status.message)
+        return self._assistant
+
+    def start(self) -> None:
+        """Open the assistant in a thread of its own; also the way to try again after a failure."""
+        if self._thread is not None and self._thread.is_alive():
+            return
+        self._set(Status("opening", 0.0, "Starting"))
+        self._thread = threading.Thread(target=self._open, name="library", daemon=True)
+        self._thread.start()
+
+    def wait(self, every: float = 0.5) -> Iterator[Status]:
+        """The status now and at every change, until the assistant is open or has failed."""
+        while True:
+            seen = self._status
+            yield seen
+            if seen.state != "opening":
+                return
+            with self._changed:
+                self._changed.wait_for(lambda seen=seen: self._status is not seen, timeout=every)  # type: ignore[misc]
+
+    def _open(self) -> None:
+        try:
+            self._assistant = self._opener(progress=lambda done, text: self._set(Status("opening", done, text)))
+        except Exception as error:  # whatever went wrong, the page must say so: nobody else reads this thread
+            logger.exception("The index could not be opened")
+            self._set(Status("failed", 0.0, f"{type(error).__name__}: {error}"))
+            return
+        self._set(Status("ready", 1.0, "Index ready"))
+
+    def _set(self, status: Status) -> None:
+        with self._changed:
+            self._status = status
+            self._changed.notify_all()

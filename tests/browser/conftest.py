@@ -1,0 +1,31 @@
+"""What the browser tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from driving import Window, chromium, window
+
+
+@pytest.fixture(scope="session")
+def executable() -> str:
+    found = chromium()
+    if found is None:
+        reason = "Chromium is not installed (Debian: apt-get install chromium)."
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    return found
+
+
+@pytest.fixture(scope="session")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One index for all tests: it is built by the first app that needs it."""
+    return tmp_path_factory.mktemp("index")
+
+
+@pytest.fixture
+def shown(executable: str) -> Iterator[Window]:
+    with window(executable) as opened:
+        yield opened

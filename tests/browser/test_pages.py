@@ -1,0 +1,126 @@
+"""How the pages behave under the hands: stopping, keys, wrong input, light and dark, narrow windows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from driving import App, Window, window
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.browser
+SLOW_APP = Path(__file__).with_name("slow_app.py")
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    folder = tmp_path_factory.mktemp("pages")
+    started = App([str(SLOW_APP), str(folder / "runs")], folder / "sockets.log")
+    yield started
+    started.end()
+
+
+def test_asking_waits_for_the_index_and_stop_stops(app: App, shown: Window) -> None:
+    page = shown.page
+    page.goto(app.address)
+    page.locator("#question textarea").fill("Anything?")
+    page.locator("#send").click()
+    expect(page.locator("#chat-log .bot").last).to_contain_text(re.compile("Preparing the index… 42 %|w1"))
+    expect(page.locator("#chat-log .bot").last).to_contain_text("w3")
+    page.locator("#stop-answer").click()
+    expect(page.locator("#send")).to_be_visible()
+    said = page.locator("#chat-log .bot").last.inner_text()
+    assert "w150" not in said
+    expect(page.locator("#chat-log .katex").first).to_be_visible()          # mathematics is set, not shown as source
+    expect(page.locator('#chat-log a[href$="#source-0-1"]')).to_have_count(1)   # and code[1] is no citation
+
+
+def test_keys_write_send_and_stop(app: App, shown: Window) -> None:
+    page = shown.page
+    page.goto(f"{app.address}/#runs")
+    expect(page.locator("#page-runs")).to_be_visible()
+    page.locator("#page-runs h1").click()
+    page.keyboard.press("/")
+    expect(page.locator("#question textarea")).to_be_focused()
+    page.keyboard.type("Anything?")
+    page.keyboard.press("Enter")
+    expect(page.locator("#chat-log .bot").last).to_contain_text("w3")
+    page.keyboard.press("Escape")
+    expect(page.locator("#send")).to_be_visible()
+    page.locator("#new-chat").click()
+    expect(page.locator("#chat-log .welcome")).to_be_visible()
+
+
+def test_wrong_input_is_explained_beside_its_field_and_nothing_is_lost(app: App, shown: Window) -> None:
+    page = shown.page
+    page.goto(f"{app.address}/#train")
+    page.locator("#setting-learning_rate").fill("fast")
+    page.keyboard.press("Tab")
+    expect(page.locator(".field.invalid")).to_have_attribute("data-error", re.compile("learning_rate must be a number"))
+    expect(page.locator("#launch")).to_be_disabled()
+    page.locator('[data-pick="dqn"]').click()
+    expect(page.locator("#launch")).to_be_enabled()
+    page.locator('[data-pick="ppo"]').click()
+    expect(page.locator("#setting-learning_rate")).to_have_value("fast")
+    page.locator("#setting-learning_rate").fill("2e-4")
+    page.keyboard.press("Tab")
+    expect(page.locator("#launch")).to_be_enabled()
+    expect(page.locator("#script")).to_contain_text("0.0002")
+    expect(page.locator(".field.invalid")).to_have_count(0)
+    page.locator("#reset-settings").click()
+    expect(page.locator("#script")).not_to_contain_text("0.0002")
+
+
+def test_an_environment_where_an_algorithm_cannot_act_disables_it_with_the_reason(app: App, shown: Window) -> None:
+    page = shown.page
+    page.goto(f"{app.address}/#train")
+    page.locator("#env-family label", has_text="MuJoCo").click()
+    page.locator('[data-pick="Hopper-v5"]').click()
+    dqn = page.locator('[data-pick="dqn"]')
+    expect(dqn).to_be_disabled()
+    expect(dqn).to_contain_text("DQN needs a discrete action space")
+
+
+def test_a_model_file_that_is_not_there_is_explained(app: App, shown: Window) -> None:
+    page = shown.page
+    page.goto(app.address)
+    page.locator("#answerer input").click()
+    page.locator("[role=option]", has_text="GGUF").click()
+    page.locator("#gguf-path textarea, #gguf-path input").fill("/nowhere/model.gguf")
+    page.locator("#gguf-load").click()
+    expect(page.locator("#answerer-note .notice.bad")).to_be_visible()
+
+
+def test_light_and_dark_are_remembered(app: App, shown: Window) -> None:
+    page = shown.page
+    page.goto(app.address)
+    expect(page.locator("body")).not_to_have_class(re.compile("dark"))
+    page.locator("#theme-toggle").click()
+    expect(page.locator("body")).to_have_class(re.compile("dark"))
+    page.reload()
+    expect(page.locator("body")).to_have_class(re.compile("dark"))
+
+
+@pytest.mark.parametrize("width", [390, 820, 1024, 1440])
+def test_nothing_is_wider_than_the_window(app: App, executable: str, width: int) -> None:
+    with window(executable, width=width) as opened:
+        page = opened.page
+        for name in ("chat", "train", "runs"):
+            page.goto(f"{app.address}/#{name}")
+            page.reload()
+            expect(page.locator(f"#page-{name}")).to_be_visible()
+            excess = page.evaluate("name => { const p = document.querySelector('#page-' + name);"
+                                   " return Math.max(p.scrollWidth - p.clientWidth,"
+                                   " document.documentElement.scrollWidth - innerWidth); }", name)
+            assert excess <= 1, name
+        assert opened.outside == []
+
+
+def test_nothing_went_outside(app: App, shown: Window) -> None:
+    shown.page.goto(app.address)
+    expect(shown.page.locator("#question")).to_be_visible()
+    assert shown.outside == []
+    assert shown.complaints == []
+    assert app.went_outside() == ""

@@ -1,0 +1,105 @@
+"""The draft of a plan: what is typed, what it means, what is launched."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from copilot.plan import TrainingPlan
+from gui import train
+from gui.train import Draft
+from rlcore import runs
+from rlcore.catalog import ENVIRONMENTS
+from rlcore.config import ConfigError
+
+
+def typed(draft: Draft, **values: str) -> Draft:
+    """The draft after these fields were changed in its form."""
+    return train.edit(draft, train.texts(draft) | values)
+
+
+def test_an_untouched_draft_is_the_preset() -> None:
+    plan = train.plan_of(Draft())
+    assert (plan.algo, plan.env, dict(plan.params)) == ("ppo", "CartPole-v1", {})
+
+
+def test_what_is_typed_is_what_is_trained() -> None:
+    plan = train.plan_of(typed(Draft(), num_envs="16", learning_rate="3e-4", env_steps="50k", seed="3"))
+    assert dict(plan.params) == {"num_envs": 16, "learning_rate": 3e-4}
+    assert (plan.env_steps, plan.seed) == (50_000, 3)
+
+
+def test_nothing_typed_is_lost_by_looking_at_another_algorithm_or_environment() -> None:
+    draft = typed(Draft(), clip="0.3", env_steps="70k")
+    other = typed(replace(draft, algo="dqn"), tau="0.5")
+    back = replace(train.choose_env(other, "Acrobot-v1"), algo="ppo")
+    assert train.texts(back)["clip"] == "0.3"
+    assert train.texts(back)["env_steps"] == "70k"
+    assert train.texts(replace(back, algo="dqn"))["tau"] == "0.5"
+
+
+def test_a_text_that_cannot_work_stays_in_the_form() -> None:
+    draft = typed(Draft(), num_envs="lots")
+    script, error = train.review(draft)
+    assert script == ""
+    assert error.startswith("num_envs must be a whole number, not 'lots'")
+    assert 'value="lots"' in train.form_html(draft)
+
+
+def test_a_value_out_of_range_is_refused_in_the_words_of_the_config() -> None:
+    _, error = train.review(typed(Draft(), gamma="1.5"))
+    assert "PPOConfig.gamma=1.5 must be between 0 and 1" in error
+    assert 'data-field="gamma"' in train.error_html(error)
+    with pytest.raises(ConfigError, match="env_steps"):
+        train.plan_of(typed(Draft(), env_steps="0"))
+
+
+def test_an_algorithm_that_cannot_act_makes_way() -> None:
+    moved = train.choose_env(Draft(algo="dqn"), "Pendulum-v1")
+    assert moved.env == "Pendulum-v1"
+    assert moved.algo == "ppo"
+    assert "DQN needs a discrete action space" in train.algorithm_cards(moved)
+    assert "disabled" in train.algorithm_cards(moved)
+
+
+def test_a_plan_survives_the_way_through_the_form() -> None:
+    plan = TrainingPlan("sac", "Pendulum-v1", 20_000, 5, {"learning_rate": 7e-4, "num_envs": 2}, target_return=-150.0,
+                        evaluate_episodes=10, record_video=False)
+    again = train.plan_of(train.draft_of(plan))
+    assert again == plan
+
+
+def test_the_form_shows_common_settings_first() -> None:
+    (first, common), (rest, others), _ = train.groups(Draft())
+    assert (first, rest) == ("Common", "All PPO settings")
+    assert [item.name for item in common][:4] == ["env_steps", "seed", "num_envs", "learning_rate"]
+    assert "clip" in {item.name for item in others}
+    assert not {item.name for item in common} & {item.name for item in others}
+
+
+def test_every_environment_has_a_card() -> None:
+    shown = "".join(train.environment_cards(Draft(), family) for family in train.FAMILIES)
+    assert all(f'data-pick="{name}"' in shown for name in ENVIRONMENTS)
+    assert "solved at 475" in shown
+
+
+def test_launching_starts_the_script_that_was_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[tuple[str, str, Path]] = []
+
+    def launch(script: str, name: str, root: Path) -> Path:
+        started.append((script, name, root))
+        return root / "ppo-CartPole-v1-1"
+
+    monkeypatch.setattr(runs, "launch", launch)
+    draft = typed(Draft(), seed="9")
+    assert train.launch(draft, tmp_path) == ("ppo-CartPole-v1-1", "")
+    assert started == [(train.review(draft)[0], "ppo-CartPole-v1", tmp_path)]
+
+
+def test_a_draft_that_cannot_work_is_not_launched(tmp_path: Path) -> None:
+    run_id, error = train.launch(typed(Draft(), seed="-1"), tmp_path)
+    assert run_id == ""
+    assert "seed" in error
+    assert list(tmp_path.iterdir()) == []

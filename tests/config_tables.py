@@ -1,0 +1,88 @@
+"""The tables of settings and presets in corpus/docs, made from the config dataclasses and the catalogue.
+
+`python -m tests.config_tables` rewrites every block between `<!-- config:NAME -->` and `<!-- /config -->`, and every
+one between `<!-- presets:NAME -->` and `<!-- /presets -->`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from rlcore.catalog import ENVIRONMENTS, Preset, config_class
+from rlcore.config import Setting, settings
+
+DOCS = Path(__file__).resolve().parents[1] / "corpus" / "docs"
+_BLOCK = re.compile(r"(<!-- (config|presets):(\w+) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
+
+
+def settings_table(algo: str) -> str:
+    """One row per setting of an algorithm; values as a YAML file or the command line takes them."""
+    rows = ["| setting | default | range | meaning |", "|---|---|---|---|"]
+    for item in settings(config_class(algo)):
+        meaning = f"{item.help} ({item.unit})" if item.unit else item.help
+        rows.append(f"| `{item.name}` | `{as_yaml(item.default)}` | {span(item)} | {meaning} |")
+    return "\n".join(rows)
+
+
+def presets_table(algo: str) -> str:
+    """One row per preset of an algorithm, with the environments that share it."""
+    shared: list[tuple[Preset, list[str]]] = []
+    for place in ENVIRONMENTS.values():
+        if algo in place.presets:
+            one = place.presets[algo]
+            homes = next((names for known, names in shared if known == one), None)
+            if homes is None:
+                shared.append((one, [place.id]))
+            else:
+                homes.append(place.id)
+    rows = ["| environment | env steps | settings | source |", "|---|---|---|---|"]
+    for one, names in shared:
+        changed = ", ".join(f"`{name}: {as_yaml(value)}`" for name, value in one.config.items())
+        rows.append(f"| {', '.join(names)} | {one.env_steps:,} | {changed} | {one.source} |")
+    return "\n".join(rows)
+
+
+def as_yaml(value: object) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case tuple():
+            return f"[{', '.join(str(item) for item in value)}]"
+        case _:
+            return str(value)
+
+
+def span(item: Setting) -> str:
+    """What a setting may be, in words."""
+    if item.kind == "choice":
+        return " or ".join(f"`{choice}`" for choice in item.choices)
+    if item.kind == "bool":
+        return "`true` or `false`"
+    if item.kind == "ints":
+        return "a list of whole numbers, at least 1 each"
+    low, high = (None if bound is None else f"{bound:,.10g}" for bound in (item.low, item.high))
+    if low is None:
+        return "any number" if high is None else f"at most {high}"
+    return f"at least {low}" if high is None else f"{low} to {high}"
+
+
+def refreshed(text: str) -> str:
+    """A page with its tables made anew."""
+    makers = {"config": settings_table, "presets": presets_table}
+    return _BLOCK.sub(lambda block: f"{block[1]}{makers[block[2]](block[3])}\n{block[4]}", text)
+
+
+def main() -> None:
+    """Rewrite the pages whose tables are out of date."""
+    for page in sorted(DOCS.glob("*.md")):
+        old = page.read_text()
+        if (new := refreshed(old)) != old:
+            page.write_text(new)
+            print("rewritten:", page.name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,293 @@
+"""The documentation is held to what the code does: tables, metrics, commands, tutorials, links."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from config_tables import refreshed
+
+import rlcore as rl
+from rlcore import catalog
+from rlcore.__main__ import _parser
+from rlcore.config import settings
+
+ROOT = Path(__file__).resolve().parents[1]
+CORPUS = ROOT / "corpus"
+DOCS, PAPERS, FAQ, TUTORIALS = (CORPUS / name for name in ("docs", "papers", "faq", "tutorials"))
+PAGES = sorted(path for path in CORPUS.rglob("*.md") if path.name != "README.md")
+ALGORITHMS = sorted(catalog.ALGORITHMS)
+
+ALGORITHM_HEADINGS = ["Idea", "Equations", "Update, step by step", "Config", "Metrics", "Details that matter",
+                      "Results", "When it fails", "Sources"]
+PAPER_KEYS = {"title", "authors", "year", "arxiv", "venue", "aliases", "topics", "on_off_policy", "action_spaces",
+              "key_hyperparameters"}
+KINDS_OF_POLICY = {"on-policy", "off-policy", "offline", "model-based", "not applicable"}
+CHINESE = re.compile(r"[\u4e00-\u9fff]")
+
+
+def page_name(path: Path) -> str:
+    return path.relative_to(CORPUS).as_posix()
+
+
+every_page = pytest.mark.parametrize("path", PAGES, ids=page_name)
+every_tutorial = pytest.mark.parametrize("path", sorted(TUTORIALS.glob("*.md")), ids=page_name)
+every_algorithm = pytest.mark.parametrize("algo", ALGORITHMS)
+
+
+def front_matter(path: Path) -> dict[str, Any]:
+    text = path.read_text(encoding="utf-8")
+    match = re.match(r"---\n(.*?)\n---\n", text, re.DOTALL)
+    assert match, "does not begin with front matter between --- lines"
+    meta = yaml.safe_load(match[1])
+    assert isinstance(meta, dict), "front matter must be key: value lines"
+    return meta
+
+
+@cache
+def fences(path: Path) -> tuple[tuple[str, int, str], ...]:
+    """Every code fence of a page: its language, the line it begins on, its code."""
+    found, open_at, language, code = [], 0, "", []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if line.lstrip().startswith("```"):
+            if open_at:
+                found.append((language, open_at, "\n".join(code)))
+                open_at = 0
+            else:
+                open_at, language, code = number, line.strip("` \t"), []
+        elif open_at:
+            code.append(line)
+    assert not open_at, f"{page_name(path)}: the code fence of line {open_at} is never closed"
+    return tuple(found)
+
+
+@cache
+def prose(path: Path) -> str:
+    """A page without front matter and code fences."""
+    text = re.sub(r"\A---\n.*?\n---\n", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return re.sub(r"^ *```.*?^ *```[^\n]*$", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def headings(path: Path, level: int) -> list[str]:
+    return re.findall(rf"^{'#' * level} +(.+?) *$", prose(path), re.MULTILINE)
+
+
+def section(path: Path, heading: str) -> str:
+    """What stands under a ## heading, its ### sections included."""
+    match = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", prose(path), re.DOTALL | re.MULTILINE)
+    assert match, f"{page_name(path)} has no section '{heading}'"
+    return match[1]
+
+
+# --- every page
+
+@every_page
+def test_a_page_has_front_matter_with_a_title_and_topics(path: Path) -> None:
+    meta = front_matter(path)
+    assert isinstance(meta.get("title"), str) and meta["title"].strip()
+    if path.parent in (DOCS, TUTORIALS):
+        assert meta["topics"] and all(isinstance(topic, str) for topic in meta["topics"])
+
+
+@every_page
+def test_fences_and_equations_are_closed(path: Path) -> None:
+    fences(path)
+    outside_code = re.sub(r"`[^`\n]*`", "", prose(path))
+    assert outside_code.count("$$") % 2 == 0
+
+
+@every_page
+def test_a_heading_occurs_once_on_a_page_and_has_text_below_it(path: Path) -> None:
+    titles = re.findall(r"^#{1,6} +(.+?) *$", prose(path), re.MULTILINE)
+    assert titles, "no heading"
+    assert [title for title, count in Counter(titles).items() if count > 1] == []
+    assert not re.search(r"^#{1,6} [^\n]+\n+(?=\Z)", prose(path), re.MULTILINE), "ends with a heading"
+
+
+@every_page
+def test_relative_links_lead_somewhere(path: Path) -> None:
+    text = re.sub(r"`[^`\n]*`", "", prose(path))
+    targets = re.findall(r"\[[^\]]*\]\(([^)\s]+)\)", text)
+    inside = [target.split("#")[0] for target in targets if not re.match(r"[a-z]+:|#", target)]
+    assert [target for target in inside if not (path.parent / target).exists()] == []
+
+
+@every_page
+def test_python_on_a_page_compiles_and_names_only_what_rlcore_has(path: Path) -> None:
+    for language, line, code in fences(path):
+        if language == "python":
+            compile(code, f"{page_name(path)}:{line}", "exec")
+            if "import rlcore as rl" in code:
+                assert set(re.findall(r"(?<![\w.])rl\.(\w+)", code)) <= set(rl.__all__)
+
+
+@every_page
+def test_commands_on_a_page_are_commands_that_exist(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whole lines of shell fences, and commands between backticks; those with PLACEHOLDERS are none."""
+    shell = [code for language, _, code in fences(path) if language in ("bash", "sh", "console")]
+    lines = [line for code in shell for line in code.splitlines()] + re.findall(r"`([^`]*)`", prose(path))
+    for line in lines:
+        match = re.search(r"python -m rlcore (.+)", " ".join(line.split("#")[0].split()))
+        if not match or " " not in match[1] or re.search(r"\b[A-Z]{3,}\b(?!-)|…|\.\.\.|<|--help|\|", match[1]):
+            continue
+        arguments = shlex.split(match[1])
+        try:
+            options = _parser(arguments).parse_args(arguments)
+        except SystemExit:
+            pytest.fail(f"{line!r}: {capsys.readouterr().err}")
+        if "env" in vars(options):
+            catalog.environment(options.env)
+
+
+def test_no_paragraph_stands_on_two_pages() -> None:
+    homes: dict[str, set[str]] = defaultdict(set)
+    for path in PAGES:
+        for paragraph in re.split(r"\n\s*\n", prose(path)):
+            words = " ".join(paragraph.split())
+            if len(words) > 200:
+                homes[words].add(page_name(path))
+    assert {words[:80]: sorted(pages) for words, pages in homes.items() if len(pages) > 1} == {}
+
+
+# --- papers, FAQ, glossary
+
+@pytest.mark.parametrize("path", sorted(PAPERS.glob("*.md")), ids=page_name)
+def test_a_paper_note_says_what_a_reader_filters_by(path: Path) -> None:
+    meta = front_matter(path)
+    assert meta.keys() >= PAPER_KEYS
+    assert meta["arxiv"] == "" or re.match(r"^\d{4}\.\d{4,5}$", str(meta["arxiv"]))
+    assert isinstance(meta["year"], int) and 1950 <= meta["year"] <= 2100
+    assert meta["on_off_policy"] in KINDS_OF_POLICY
+    assert set(meta["action_spaces"]) <= {"discrete", "continuous"}
+    assert meta["authors"] and isinstance(meta["key_hyperparameters"], dict)
+
+
+def test_there_is_enough_of_everything() -> None:
+    assert len(list(PAPERS.glob("*.md"))) >= 25
+    assert sum(len(headings(path, 2)) for path in FAQ.glob("*.md")) >= 30
+    assert len(list(TUTORIALS.glob("*.md"))) >= 5
+
+
+def test_the_glossary_has_a_hundred_terms_each_with_its_chinese_name() -> None:
+    text = prose(CORPUS / "glossary.md")
+    terms = re.split(r"^### +", text, flags=re.MULTILINE)[1:]
+    assert len(terms) >= 100
+    assert [term.splitlines()[0] for term in terms if not CHINESE.search(term)] == []
+
+
+# --- the pages follow the catalogue and the code
+
+@every_algorithm
+def test_every_algorithm_has_a_page_with_the_fixed_headings(algo: str) -> None:
+    assert headings(DOCS / f"{algo}.md", 2) == ALGORITHM_HEADINGS
+
+
+@every_algorithm
+def test_the_tables_of_settings_and_presets_are_those_of_the_code(algo: str) -> None:
+    text = (DOCS / f"{algo}.md").read_text(encoding="utf-8")
+    assert f"<!-- config:{algo} -->" in text and f"<!-- presets:{algo} -->" in text
+    assert refreshed(text) == text, "out of date: run `python -m tests.config_tables`"
+
+
+@every_algorithm
+def test_settings_named_beside_the_table_exist(algo: str) -> None:
+    """Words in backticks on an algorithm's page that look like a setting, in `--name value` or `name: value`."""
+    text = prose(DOCS / f"{algo}.md")
+    known = {item.name for item in settings(catalog.config_class(algo))} | {"env", "target_return", "device"}
+    assert set(re.findall(r"--(\w+)", text)) <= known
+    assert set(re.findall(r"`(\w+): [^`]+`", text)) <= known
+
+
+def test_every_environment_has_a_section() -> None:
+    found = [title for path in (DOCS / "environments").glob("*.md") for title in headings(path, 2)]
+    missing = [name for name in catalog.ENVIRONMENTS if not any(re.search(rf"\b{name}\b", title) for title in found)]
+    assert missing == []
+
+
+# --- errors
+
+MISTAKES: dict[str, Callable[[], object]] = {
+    "unknown algorithm": lambda: catalog.algorithm("poo"),
+    "unknown environment": lambda: rl.make_env("CartPol-v1"),
+    "unknown setting": lambda: catalog.config_for("ppo", "", {"learning_rte": 0.1}),
+    "out of range": lambda: catalog.config_for("ppo", "", {"gamma": 1.5}),
+    "wrong type": lambda: catalog.config_for("ppo", "", {"epochs": "many"}),
+    "minibatches": lambda: catalog.config_for("ppo", "", {"num_minibatches": 5}),
+    "dqn with continuous actions": lambda: rl.train("dqn", "Pendulum-v1", env_steps=10),
+    "sac with discrete actions": lambda: rl.train("sac", "CartPole-v1", env_steps=10),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_the_errors_page_quotes_messages_as_they_are(mistake: str, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((rl.ConfigError, rl.ShapeError)) as caught:
+        MISTAKES[mistake]()
+    quoted = "\n".join(code for language, _, code in fences(DOCS / "errors.md") if language == "text")
+    assert str(caught.value) in quoted.splitlines()
+    assert list(tmp_path.iterdir()) == []      # refused before anything was written
+
+
+# --- metrics
+
+@pytest.fixture(scope="module")
+def emitted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """The keys that each algorithm writes in a run of a few hundred steps."""
+    small = {"num_envs": 2, "horizon": 32, "hidden": (16, 16), "batch_size": 16, "learning_starts": 100}
+    keys = {}
+    for name, entry in catalog.ALGORITHMS.items():
+        env = "CartPole-v1" if "discrete" in entry.acts else "Pendulum-v1"
+        known = {item.name for item in settings(catalog.config_class(name))}
+        config = catalog.config_for(name, "", {key: value for key, value in small.items() if key in known})
+        folder = tmp_path_factory.mktemp(name) / "run"
+        rl.train(name, env, config, env_steps=480, seed=1, run_dir=folder, progress=False)
+        rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        keys[name] = {key for row in rows for key in row}
+    return keys
+
+
+def test_the_metrics_page_explains_what_agents_emit_and_nothing_else(emitted: dict[str, set[str]]) -> None:
+    explained = {key for title in headings(DOCS / "metrics.md", 2) for key in re.findall(r"^`([\w/]+)`", title)}
+    assert explained == set().union(*emitted.values())
+
+
+@every_algorithm
+def test_an_algorithms_page_lists_the_metrics_it_emits(algo: str, emitted: dict[str, set[str]]) -> None:
+    own = {key for key in emitted[algo] if key.startswith(("loss/", "policy/", "value/"))}
+    first = section(DOCS / f"{algo}.md", "Metrics").split("###")[0]
+    assert set(re.findall(r"`((?:loss|policy|value)/\w+)`", first)) == own
+
+
+# --- tutorials
+
+@every_tutorial
+def test_a_tutorials_python_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
+    """All fences in one namespace, in an empty folder; line numbers in a traceback are those of the page."""
+    lines: list[str] = []
+    for language, line, code in fences(path):
+        if language == "python":
+            lines += [""] * (line - len(lines)) + code.splitlines()
+    assert any(lines), "no Python"
+    script = tmp_path / f"{path.stem}.py"
+    script.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    environment = {name: value for name, value in os.environ.items() if name != "RLCORE_RUN_DIR"}
+    environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, env=environment, capture_output=True, text=True,
+                          timeout=300, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+
+
+def test_tutorials_are_numbered_without_a_gap() -> None:
+    numbers = [int(path.name.split("-")[0]) for path in sorted(TUTORIALS.glob("*.md"))]
+    assert numbers == list(range(1, len(numbers) + 1))

@@ -1,0 +1,118 @@
+"""The command line: options, files, and one clear sentence for what cannot work."""
+
+import logging
+from pathlib import Path
+
+import av
+import pytest
+import yaml
+
+from rlcore.__main__ import main
+from rlcore.runs import open_run, read_evaluations
+
+TINY = ["--env", "CartPole-v1", "--env_steps", "256", "--num_envs", "2", "--horizon", "16", "--num_minibatches", "4",
+        "--epochs", "2", "--run_dir", "run"]
+
+
+def said(caplog: pytest.LogCaptureFixture, *words: str, status: int = 0) -> str:
+    """Everything a command logged."""
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        assert main([*words]) == status
+    return "\n".join(record.getMessage() for record in caplog.records)
+
+
+def config_of(run: str) -> dict[str, object]:
+    return dict(open_run(Path(run)).config["config"])
+
+
+def test_options_reach_the_run(caplog: pytest.LogCaptureFixture):
+    said(caplog, "train", "ppo", *TINY, "--seed", "7", "--learning_rate", "3e-4", "--hidden", "[8, 9]",
+         "--normalize_obs", "true", "--target_kl", "0.5", "--activation", "relu")
+    assert open_run(Path("run")).config["seed"] == 7
+    config = config_of("run")
+    assert (config["learning_rate"], config["hidden"], config["normalize_obs"]) == (3e-4, [8, 9], True)
+    assert (config["target_kl"], config["activation"], config["num_envs"]) == (0.5, "relu", 2)
+    assert open_run(Path("run")).state == "finished"
+
+
+def test_a_yaml_file_gives_settings_and_an_option_beats_it(caplog: pytest.LogCaptureFixture):
+    Path("mine.yaml").write_text(yaml.safe_dump({"gamma": 0.9, "clip": 0.3, "hidden": [5]}))
+    said(caplog, "train", "PPO", *TINY, "--config", "mine.yaml", "--clip", "0.1")
+    config = config_of("run")
+    assert (config["gamma"], config["clip"], config["hidden"]) == (0.9, 0.1, [5])
+
+
+@pytest.mark.parametrize(("words", "sentence"), [
+    (["--clip", "high"], "PPOConfig.clip='high' is not valid"),
+    (["--gamma", "1.5"], "PPOConfig.gamma=1.5 must be between 0 and 1"),
+    (["--hidden", "64"], "PPOConfig.hidden=64 is not valid"),
+    (["--num_minibatches", "5"], "must divide the rollout of 32 steps"),
+    (["--env_steps", "0"], "env_steps=0 must be at least 1"),
+    (["--env", "CartPol-v1"], "Unknown environment 'CartPol-v1'; did you mean 'CartPole-v1'?"),
+    (["--config", "missing.yaml"], "--config missing.yaml cannot be read"),
+    (["--config", "typo.yaml"], "PPOConfig has no setting 'lerning_rate'; did you mean 'learning_rate'?"),
+    (["--config", "list.yaml"], "--config list.yaml must hold `name: value` lines, not a list"),
+    (["--lerning_rate", "1"], "'lerning_rate'; did you mean 'learning_rate'?"),
+    (["--learning", "1"], "'learning'; did you mean 'learning_rate'?"),
+])
+def test_what_cannot_work_costs_one_sentence_and_leaves_no_run(
+        caplog: pytest.LogCaptureFixture, words: list[str], sentence: str):
+    Path("typo.yaml").write_text("lerning_rate: 1\n")
+    Path("list.yaml").write_text("- 1\n")
+    heard = said(caplog, "train", "ppo", *TINY, *words, status=2)
+    assert sentence in heard
+    assert "\n" not in heard
+    assert not Path("run").exists()
+
+
+def test_an_unknown_algorithm_names_the_nearest(caplog: pytest.LogCaptureFixture):
+    assert "Unknown algorithm 'poo'; did you mean 'ppo'?" in said(caplog, "train", "poo", "--env", "CartPole-v1",
+                                                                  status=2)
+
+
+def test_an_impossible_pair_says_who_can(caplog: pytest.LogCaptureFixture):
+    assert "SAC or PPO can act here" in said(caplog, "train", "dqn", "--env", "Pendulum-v1", status=2)
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("algo", ["ppo", "dqn", "sac"])
+def test_help_lists_every_setting_of_the_algorithm_with_its_meaning(algo: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        main(["train", algo, "--help"])
+    text = capsys.readouterr().out
+    assert "--learning_rate" in text
+    assert "Adam's step size" in text
+    assert "--num_envs" in text
+
+
+def test_a_run_is_evaluated_filmed_and_listed(caplog: pytest.LogCaptureFixture):
+    said(caplog, "train", "ppo", *TINY[:-2], "--run_dir", "runs/mine")
+    heard = said(caplog, "evaluate", "runs/mine", "--episodes", "3")
+    assert "3 episodes: return" in heard
+    assert "95 % interval" in heard
+    row = read_evaluations(Path("runs/mine"))[0]
+    assert (row["step"], row["episodes"]) == (256, 3)
+    said(caplog, "evaluate", "runs/mine", "--episodes", "2")
+    assert len(read_evaluations(Path("runs/mine"))) == 2
+
+    heard = said(caplog, "video", "runs/mine")
+    film = next(Path("runs/mine/videos").glob("*.mp4"))
+    assert str(film) in heard
+    with av.open(str(film)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+    assert len(frames) > 5
+    assert (frames[0] != frames[-1]).any()  # something moves
+
+    heard = said(caplog, "list")
+    assert "mine" in heard
+    assert "finished" in heard
+    assert "SAC" in said(caplog, "list", "algorithms").upper()
+    assert "Pendulum-v1" in said(caplog, "list", "environments")
+
+
+@pytest.mark.parametrize("command", ["resume", "evaluate", "video"])
+def test_a_folder_that_is_no_run_is_named(command: str, caplog: pytest.LogCaptureFixture):
+    assert "nowhere is not a run folder" in said(caplog, command, "nowhere", status=2)

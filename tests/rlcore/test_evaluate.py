@@ -1,0 +1,125 @@
+"""Scores that do not favour short episodes, and the statistics on them."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image, ImageSequence
+from scipy.stats import trim_mean
+
+import rlcore as rl
+from rlcore.evaluation.evaluate import Evaluation
+from rlcore.evaluation.statistics import bootstrap_interval, iqm
+
+
+class Zero:
+    """An agent that always does the first thing."""
+
+    def act(self, obs: np.ndarray, step: int | None = None) -> np.ndarray:
+        assert step is None  # an evaluation never explores
+        assert obs.dtype == np.float32
+        return np.zeros(len(obs), np.int64)
+
+
+def test_every_environment_plays_its_share_so_short_episodes_are_not_favoured():
+    # some of 16 worlds end after 1 step with 0, the others after 9 with 1; taking the first 32 to end would find a
+    # world of the short kind five times as often
+    worlds = rl.make_env("Uneven-v0", 16, seed=10_000, backend="sync")
+    worlds.reset()
+    share = sum(world.unwrapped.long for world in worlds.unwrapped.envs) / 16
+    assert 0.2 < share < 0.8
+    score = rl.evaluate(Zero(), "Uneven-v0", episodes=32, seed=10_000)
+    assert len(score.returns) == 32
+    assert score.mean == share
+    assert sorted(set(score.lengths)) == [1, 9]
+
+
+@pytest.mark.parametrize("episodes", [1, 3, 16, 21])
+def test_exactly_as_many_episodes_as_asked_for(episodes: int):
+    score = rl.evaluate(Zero(), "Countdown-v0", episodes=episodes)
+    assert score.returns == (3.0,) * episodes  # the dummy step after an end belongs to no episode
+    assert score.lengths == (3,) * episodes
+
+
+def test_an_evaluation_repeats_itself_and_depends_on_its_seed():
+    one, same, other = (rl.evaluate(Zero(), "CartPole-v1", episodes=5, seed=seed).returns for seed in (1, 1, 2))
+    assert one == same != other
+
+
+def test_iqm_by_hand():
+    # of eight values the two smallest and two largest go: (3 + 4 + 5 + 6)/4
+    assert iqm(np.array([100.0, 1, 2, 3, 4, 5, 6, -50])) == (2 + 3 + 4 + 5) / 4
+    assert iqm(np.array([7.0])) == 7
+    assert iqm(np.array([1.0, 2, 6])) == 3  # a quarter of three is none
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 7, 8, 20, 33])
+def test_iqm_agrees_with_scipy(count: int):
+    values = np.random.default_rng(count).normal(size=count)
+    assert iqm(values) == pytest.approx(trim_mean(values, 0.25))
+
+
+def test_the_interval_holds_the_iqm_and_narrows_with_more_episodes():
+    rng = np.random.default_rng(0)
+    few, many = rng.normal(size=10), rng.normal(size=1000)
+    for values in (few, many):
+        low, high = bootstrap_interval(values)
+        assert low < iqm(values) < high
+    width = [high - low for low, high in (bootstrap_interval(few), bootstrap_interval(many))]
+    assert width[1] < width[0] / 5
+    # the standard error of an IQM of a normal sample is about 1.1/√N
+    assert width[1] == pytest.approx(2 * 1.96 * 1.1 / 1000**0.5, rel=0.15)
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says():
+    rng = np.random.default_rng(1)
+    covered = [low < 0 < high for low, high in (bootstrap_interval(rng.normal(size=20), resamples=300)
+                                                for _ in range(200))]
+    assert 0.87 <= np.mean(covered) <= 0.99
+
+
+def test_an_evaluation_summarises_itself():
+    score = Evaluation((0.0, 10.0), (5, 7))
+    assert (score.mean, score.std, score.iqm) == (5, 5, 5)
+    assert str(score).startswith("2 episodes: return 5.0 ± 5.0, IQM 5.0 (95 % interval ")
+    row = score.row(step=99)
+    assert (row["step"], row["episodes"], row["mean"], row["returns"]) == (99, 2, 5.0, [0.0, 10.0])
+    assert row["low"] <= row["iqm"] <= row["high"]
+
+
+def test_what_cannot_be_evaluated_says_why():
+    with pytest.raises(rl.ConfigError, match="episodes=0 must be at least 1"):
+        rl.evaluate(Zero(), "CartPole-v1", episodes=0)
+    with pytest.raises(rl.ConfigError, match="needs the environment's name"):
+        rl.evaluate(Zero())
+
+
+def test_a_film_shows_one_episode_frame_by_frame():
+    path = rl.record_video(Zero(), "CartPole-v1", "film.mp4", seed=3)
+    with av.open(str(path)) as container:
+        frames = sum(1 for _ in container.decode(video=0))
+        assert container.streams.video[0].average_rate == 50
+    # one frame per step and one before the first; always to the left, the pole falls in about ten steps
+    assert frames == rl.evaluate(Zero(), "CartPole-v1", episodes=1, seed=3).lengths[0] + 1
+    assert [file.name for file in Path().iterdir()] == ["film.mp4"]
+
+
+def test_a_film_may_be_a_gif_and_nothing_else():
+    with Image.open(rl.record_video(Zero(), "CartPole-v1", "film.gif", max_steps=4)) as image:
+        shown_ms = 0
+        for frame in ImageSequence.Iterator(image):
+            shown_ms += frame.info["duration"]
+    assert shown_ms == 5 * 20  # five frames at 50 per second; equal ones in a row are stored once
+    with pytest.raises(rl.ConfigError, match=r"'film.avi' must end in .mp4 or .gif"):
+        rl.record_video(Zero(), "CartPole-v1", "film.avi")
+
+
+def test_an_environment_that_cannot_be_drawn_says_so_and_leaves_no_half_film(monkeypatch: pytest.MonkeyPatch):
+    def render(_: object) -> None:
+        raise OSError("no screen")
+
+    monkeypatch.setattr("gymnasium.envs.classic_control.cartpole.CartPoleEnv.render", render)
+    with pytest.raises(rl.ConfigError, match=r"CartPole-v1 cannot be drawn on this machine \(OSError: no screen\)"):
+        rl.record_video(Zero(), "CartPole-v1", "film.mp4")
+    assert not list(Path().iterdir())

@@ -1,0 +1,233 @@
+"""A run that is killed and resumed ends with the same bits as one that was not."""
+
+import json
+import logging
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+import rlcore as rl
+from rlcore import checkpoint
+from rlcore.__main__ import main
+from rlcore.runs import open_run, read_spec
+
+ROOT = Path(rl.__file__).parents[1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forkserver() -> Iterator[None]:
+    """A server that has imported rlcore once: each of the many processes killed here starts from it in no time."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload(["rlcore.algos.ppo", "rlcore.evaluation.evaluate"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        command("list", "algorithms").join()
+        yield
+
+
+def command(*words: str) -> ForkServerProcess:
+    """`python -m rlcore …`, under way in a process of its own."""
+    process = multiprocessing.get_context("forkserver").Process(target=main, args=([*words],))
+    process.start()
+    return process
+
+
+def kill_at(process: Any, folder: Path, step: int) -> bool:
+    """SIGKILL as soon as a checkpoint beyond `step` is there or on its way; false if the run was over before."""
+    deadline = time.monotonic() + 60
+    while process.is_alive() and time.monotonic() < deadline:
+        saves = [int(path.name.strip(".").removesuffix(".tmp")) for path in (folder / "checkpoints").glob("*[0-9]*")]
+        if max(saves, default=-1) >= step:
+            break
+        time.sleep(0.003)
+    over = not process.is_alive()
+    process.kill()
+    process.join()
+    return not over
+
+
+def rows(folder: Path) -> list[dict[str, float]]:
+    """The metrics of a run without what the clock says."""
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [{key: value for key, value in json.loads(line).items() if not key.startswith("time")} for line in lines]
+
+
+def state(folder: Path) -> dict[str, Any]:
+    """Everything the last checkpoint holds that learning depends on, as plain comparable data."""
+    newest = checkpoint.latest(folder / "checkpoints")
+    assert newest is not None
+    parts = {part: checkpoint.load(newest, part) for part in ("agent", "session")}
+    if (newest / "memory.json").exists():
+        parts["memory"] = checkpoint.load(newest, "memory")
+    for clock in ("elapsed_s", "log_bytes"):  # a rate may print with one digit more
+        parts["session"].pop(clock)
+    return plain(parts)
+
+
+def plain(tree: Any) -> Any:
+    match tree:
+        case torch.Tensor():
+            return (str(tree.dtype), tuple(tree.shape), tree.flatten().tolist())
+        case dict():
+            return {key: plain(value) for key, value in tree.items()}
+        case list():
+            return [plain(item) for item in tree]
+        case _:
+            return tree
+
+
+RUNS: dict[str, list[str]] = {
+    "ppo": ["--env", "CartPole-v1", "--env_steps", "10000", "--num_envs", "4", "--horizon", "64", "--hidden", "[32]",
+            "--epochs", "4", "--num_minibatches", "4",
+            "--normalize_obs", "true", "--normalize_reward", "true", "--learning_rate_decay", "linear"],
+    "dqn": ["--env", "CartPole-v1", "--env_steps", "3000", "--hidden", "[32]", "--capacity", "1000",
+            "--learning_starts", "200", "--train_every", "4", "--updates", "1", "--batch_size", "64"],
+    "sac": ["--env", "Pendulum-v1", "--env_steps", "500", "--hidden", "[32]", "--learning_starts", "100",
+            "--batch_size", "32", "--train_every", "1", "--updates", "1"],
+}
+
+
+@pytest.mark.parametrize("algo", RUNS)
+def test_killed_again_and_again_and_resumed_it_ends_like_an_unbroken_run(algo: str, tmp_path: Path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    words = [algo, *RUNS[algo], "--seed", "3"]
+    steps = int(words[words.index("--env_steps") + 1])
+    assert main(["train", *words, "--run_dir", str(whole), "--checkpoint_s", "1e9"]) == 0
+
+    chance = random.Random(algo)  # a fixed plan of kill points; where exactly each one falls is up to the machine
+    process = command("train", *words, "--run_dir", str(broken), "--checkpoint_s", "0.05")
+    kills = []
+    for point in sorted(chance.uniform(0.05, 0.9) for _ in range(3)):
+        if kill_at(process, broken, int(point * steps)):
+            kills.append(open_run(broken))
+            newest = checkpoint.latest(broken / "checkpoints")
+            assert newest is not None
+            assert int(newest.name) < steps
+        process = command("resume", str(broken))
+    process.join()
+
+    assert process.exitcode == 0
+    assert len(kills) >= 2
+    assert {run.state for run in kills} == {"interrupted"}
+    assert open_run(broken).state == "finished"
+    assert state(broken) == state(whole)
+    assert rows(broken) == rows(whole)
+
+
+def test_killed_while_it_does_nothing_but_save_it_can_always_be_resumed(tmp_path: Path):
+    run = tmp_path / "run"
+    words = ["ppo", "--env", "CartPole-v1", "--env_steps", "200000", "--num_envs", "2", "--horizon", "8",
+             "--num_minibatches", "1", "--epochs", "1", "--hidden", "[128]"]
+    process = command("train", *words, "--run_dir", str(run), "--checkpoint_s", "0")
+    reached = 0
+    for _ in range(4):
+        assert kill_at(process, run, reached + 64)
+        newest = checkpoint.latest(run / "checkpoints")
+        assert newest is not None
+        reached = checkpoint.load(newest, "session")["step"]
+        checkpoint.load(newest, "agent")
+        process = command("resume", str(run))
+    assert kill_at(process, run, reached + 64)  # the last resumed one is alive and saves as well
+
+
+def test_resuming_works_from_a_shell_and_a_run_without_a_checkpoint_starts_again(tmp_path: Path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    words = ["dqn", "--env", "CartPole-v1", "--env_steps", "1500", "--hidden", "[16]", "--train_every", "4",
+             "--updates", "1"]
+    main(["train", *words, "--run_dir", str(whole)])
+    process = command("train", *words, "--run_dir", str(broken), "--checkpoint_s", "1e9")
+    while not (broken / "metrics.jsonl").exists() or not (broken / "metrics.jsonl").read_text():
+        time.sleep(0.005)
+    process.kill()
+    process.join()
+    assert not (broken / "checkpoints").exists()
+    done = subprocess.run([sys.executable, "-m", "rlcore", "resume", str(broken)], capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert (state(broken), rows(broken)) == (state(whole), rows(whole))
+
+
+def test_a_stopped_run_resumes_and_finishes(tmp_path: Path):
+    run = tmp_path / "run"
+    process = command("train", "ppo", "--env", "CartPole-v1", "--env_steps", "1000000", "--run_dir", str(run))
+    while not (run / "status.json").exists() or open_run(run).status.env_steps < 1000:
+        time.sleep(0.01)
+    (run / "stop").touch()
+    process.join(20)
+    stopped = open_run(run)
+    assert (process.exitcode, stopped.state) == (0, "stopped")
+    extend(run, env_steps=stopped.status.env_steps + 2000)  # a run is as long as its spec says when it is resumed
+    rl.resume(run)
+    finished = open_run(run)
+    assert finished.state == "finished"
+    assert finished.status.env_steps >= stopped.status.env_steps + 2000
+
+
+def extend(run: Path, env_steps: int) -> None:
+    spec = yaml.safe_load((run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump(spec | {"env_steps": env_steps}))
+
+
+def test_a_polite_kill_saves_where_it_is(tmp_path: Path):
+    run = tmp_path / "run"
+    process = command("train", "ppo", "--env", "CartPole-v1", "--env_steps", "1000000", "--run_dir", str(run),
+                      "--checkpoint_s", "1e9")
+    while not (run / "status.json").exists() or open_run(run).status.env_steps < 1000:
+        time.sleep(0.01)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGTERM)
+    process.join(20)
+    assert (process.exitcode, open_run(run).state) == (0, "stopped")
+    newest = checkpoint.latest(run / "checkpoints")
+    assert newest is not None
+    assert int(newest.name) == open_run(run).status.env_steps
+
+
+def test_a_run_that_is_going_is_not_started_twice(tmp_path: Path):
+    run = tmp_path / "run"
+    process = command("train", "ppo", "--env", "CartPole-v1", "--env_steps", "1000000", "--run_dir", str(run))
+    while not (run / "status.json").exists() or open_run(run).state != "running":
+        time.sleep(0.01)
+    with pytest.raises(rl.ConfigError, match="run is already running"):
+        rl.resume(run)
+    process.kill()
+    process.join()
+    assert open_run(run).state == "interrupted"
+
+
+def test_resuming_what_is_no_run_says_so(tmp_path: Path):
+    with pytest.raises(rl.ConfigError, match=r"nothing is not a run folder: it has no config.yaml"):
+        rl.resume(tmp_path / "nothing")
+    with pytest.raises(rl.ConfigError, match=r"nothing is not a run folder"):
+        rl.load_agent(tmp_path / "nothing")
+
+
+def test_an_environment_that_cannot_be_saved_starts_new_episodes_and_nobody_learns_from_the_seam(
+        tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    run = tmp_path / "run"
+    config = rl.DQNConfig(hidden=(16,), learning_starts=20, capacity=1000, train_every=1)
+    rl.train("dqn", "LunarLander-v3", config, env_steps=60, seed=1, run_dir=run)
+    extend(run, env_steps=100)
+    with caplog.at_level(logging.WARNING, "rlcore"):
+        agent = rl.resume(run)
+    assert "LunarLander-v3 cannot save its environments' state: they start new episodes" in caplog.text
+    assert open_run(run).status.env_steps == 100
+    assert read_spec(run).env_steps == 100
+    memory = agent.memory.rows
+    assert memory["obs"][60, 0, 1] > 1.35  # row 60 is the start of a new episode, high above the ground …
+    assert memory["obs"][59, 0, 1] < 1.2   # … and row 59 was in mid-flight, so it has no known successor
+    assert not memory["valid"][59, 0]
+    assert memory["valid"][60, 0]
+    assert memory["valid"][:59].all()

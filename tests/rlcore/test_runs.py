@@ -1,0 +1,245 @@
+"""Run folders: reading them while somebody writes, and the processes behind them."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import psutil
+import pytest
+
+import rlcore as rl
+from rlcore import checkpoint, runs
+from rlcore.config import ConfigError
+from rlcore.evaluation.evaluate import evaluate
+from rlcore.runs import Status, delete, list_runs, new_folder, open_run, read_metrics, tail_log, write_status
+
+SCRIPT = """
+import rlcore as rl
+
+config = rl.PPOConfig(num_envs=4, horizon=32, hidden=(16,))
+agent = rl.train("ppo", "CartPole-v1", config, env_steps={env_steps}, seed=1, checkpoint_s=0.2)
+print(rl.evaluate(agent, "CartPole-v1", episodes=2))
+"""
+
+
+def me(state: str = "running") -> Status:
+    """The status of a run that this very process is doing."""
+    process = psutil.Process()
+    return Status(state, process.pid, process.create_time())
+
+
+def a_dead_process() -> tuple[int, float]:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    started = psutil.Process(process.pid).create_time()
+    process.communicate(b"\n")
+    return process.pid, started
+
+
+def run_folder(name: str, status: Status | None = None, age_s: float = 0) -> Path:
+    path = Path("runs", name)
+    path.mkdir(parents=True)
+    write_status(path, status or Status("finished"))
+    (path / "config.yaml").write_text("algo: ppo\n")
+    os.utime(path / "config.yaml", (time.time() - age_s,) * 2)
+    return path
+
+
+def until(ready: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def launched() -> Iterator[Callable[..., Path]]:
+    """`runs.launch`, with an end to whatever is still alive after the test."""
+    started: list[Path] = []
+
+    def launch(script: str) -> Path:
+        started.append(runs.launch(script, "launched"))
+        return started[-1]
+
+    yield launch
+    for path in started:
+        if path.exists() and open_run(path).state in ("starting", "running"):
+            psutil.Process(open_run(path).status.pid).kill()
+
+
+# Reading
+
+def write_rows(path: Path, rows: list[dict[str, float | None]], tail: str = "") -> None:
+    path.mkdir(exist_ok=True)
+    (path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + tail)
+
+
+def test_metrics_come_in_columns_with_nan_where_a_row_lacks_a_value():
+    write_rows(Path("run"), [{"step": 1, "a": 0.5}, {"step": 2, "a": None, "b": 3.0}])
+    found = read_metrics(Path("run"))
+    assert found["step"] == [1, 2]
+    assert found["a"][0] == 0.5
+    assert math.isnan(found["a"][1])
+    assert math.isnan(found["b"][0])
+    assert found["b"][1] == 3.0
+
+
+def test_asked_for_keys_come_alone_and_an_unknown_one_is_all_nan():
+    write_rows(Path("run"), [{"step": 1, "a": 0.5, "b": 1.0}])
+    found = read_metrics(Path("run"), keys=["a", "never"])
+    assert list(found) == ["step", "a", "never"]
+    assert math.isnan(found["never"][0])
+
+
+@pytest.mark.parametrize("count", [999, 1000, 1001, 2500])
+def test_a_long_curve_is_thinned_evenly_and_keeps_its_newest_row(count: int):
+    write_rows(Path("run"), [{"step": step} for step in range(count)])
+    found = read_metrics(Path("run"), max_points=100)["step"]
+    assert 50 <= len(found) <= 100
+    assert found[-1] == count - 1
+    assert len({later - earlier for earlier, later in pairwise(found)}) == 1
+
+
+def test_a_line_that_is_still_being_written_waits_for_the_next_read():
+    write_rows(Path("run"), [{"step": 1}, {"step": 2}], tail='{"step": 3, "episode/ret')
+    assert read_metrics(Path("run"))["step"] == [1, 2]
+
+
+def test_a_run_without_metrics_has_none():
+    Path("run").mkdir()
+    assert read_metrics(Path("run")) == {"step": []}
+    assert runs.read_evaluations(Path("run")) == []
+    assert tail_log(Path("run")) == ""
+
+
+def test_the_logs_tail_is_its_last_lines_also_when_they_are_long():
+    Path("run").mkdir()
+    lines = [f"{number} {'x' * 1000}" for number in range(300)]
+    Path("run/train.log").write_text("\n".join(lines) + "\n")
+    assert tail_log(Path("run"), lines=50).splitlines() == lines[-50:]
+    Path("run/train.log").write_bytes(b"\xff\xfe broken bytes\nlast")
+    assert tail_log(Path("run")).splitlines()[-1] == "last"
+
+
+def test_runs_are_listed_newest_first():
+    for name, age_s in (("middle", 50), ("newest", 0), ("oldest", 500)):
+        run_folder(name, age_s=age_s)
+    assert [run.id for run in list_runs()] == ["newest", "middle", "oldest"]
+    assert list_runs(Path("nowhere")) == []
+
+
+def test_one_damaged_folder_does_not_hide_the_others():
+    run_folder("good")
+    (run_folder("bad") / "status.json").write_text("{")
+    (run_folder("worse") / "config.yaml").write_text("a: [1")
+    assert "good" in [run.id for run in list_runs()]
+
+
+def test_folders_made_in_the_same_second_differ():
+    assert len({new_folder("ppo-CartPole-v1") for _ in range(5)}) == 5
+
+
+def test_what_is_no_run_says_so():
+    with pytest.raises(ConfigError, match="nowhere is not a run folder"):
+        open_run(Path("nowhere"))
+
+
+# States
+
+def test_a_live_process_is_running_and_a_dead_one_interrupted():
+    assert open_run(run_folder("alive", me())).state == "running"
+    pid, started = a_dead_process()
+    dead = open_run(run_folder("dead", Status("running", pid, started)))
+    assert (dead.state, dead.can_resume) == ("interrupted", True)
+
+
+def test_a_later_process_with_the_same_number_is_not_the_run():
+    assert open_run(run_folder("recycled", Status("running", os.getpid(), 12345.0))).state == "interrupted"
+
+
+def test_what_has_ended_stays_ended_whatever_its_process_does():
+    for state in ("finished", "stopped", "failed"):
+        run = open_run(run_folder(state, me(state)))
+        assert (run.state, run.can_resume) == (state, state != "finished")
+
+
+def test_a_running_run_is_not_deleted_and_another_is():
+    with pytest.raises(ConfigError, match=r"alive is still running. Stop it first"):
+        delete(run_folder("alive", me()))
+    assert Path("runs/alive").exists()
+    delete(run_folder("done"))
+    assert not Path("runs/done").exists()
+
+
+@pytest.mark.parametrize("state", ["running", "finished"])
+def test_only_what_is_unfinished_and_idle_can_be_resumed(state: str):
+    with pytest.raises(ConfigError, match=f"run is {state}, and only a stopped, failed or interrupted run"):
+        runs.resume(run_folder("run", me(state)))
+
+
+# Processes
+
+def test_a_launched_run_is_stopped_resumed_and_evaluated_by_processes_of_its_own(
+        launched: Callable[..., Path]):
+    path = launched(SCRIPT.format(env_steps=10**7))
+    assert (path / "train.py").read_text() == SCRIPT.format(env_steps=10**7)
+    assert open_run(path).state == "starting"
+    until(lambda: open_run(path).status.env_steps > 2000, "the first steps")
+    run = open_run(path)
+    process = psutil.Process(run.status.pid)
+    assert run.state == "running"
+    assert os.getsid(process.pid) != os.getsid(0)  # a session of its own: it outlives whoever started it
+    runs.stop(path)
+    until(lambda: open_run(path).state == "stopped", "the stop")
+    stopped_at = open_run(path).status.env_steps
+
+    runs.resume(path)
+    assert open_run(path).state == "starting"
+    with pytest.raises(ConfigError, match="is starting"):
+        runs.resume(path)  # a second click
+    until(lambda: open_run(path).status.env_steps > stopped_at + 1000, "the resumed run")
+    steps = read_metrics(path)["step"]
+    assert steps == sorted(set(steps))
+
+    assert runs.evaluate(path, episodes=3).wait(60) == 0, (path / "evaluate.log").read_text()  # while it trains
+    row = runs.read_evaluations(path)[-1]
+    assert (row["episodes"], len(row["returns"])) == (3, 3)
+    assert row["low"] <= row["iqm"] <= row["high"]
+    psutil.Process(open_run(path).status.pid).kill()
+    until(lambda: open_run(path).state == "interrupted", "the kill to be noticed", seconds=5)
+
+
+def test_a_script_that_fails_before_it_trains_is_not_starting_for_ever(launched: Callable[..., Path]):
+    path = launched("raise RuntimeError('no such module')")
+    until(lambda: open_run(path).state in ("failed", "interrupted"), "the failure to be noticed", seconds=20)
+    assert "no such module" in tail_log(path)
+    delete(path)
+
+
+def test_a_stop_right_after_the_launch_is_honoured(launched: Callable[..., Path]):
+    path = launched(SCRIPT.format(env_steps=60_000))
+    runs.stop(path)
+    until(lambda: open_run(path).state in ("stopped", "finished", "failed"), "the stop")
+    assert open_run(path).state == "stopped", tail_log(path)
+
+
+def test_a_checkpoint_that_is_replaced_while_it_is_read_is_read_from_the_newer_one(monkeypatch: pytest.MonkeyPatch):
+    config = rl.DQNConfig(hidden=(16,), learning_starts=20)
+    rl.train("dqn", "CartPole-v1", config, env_steps=100, run_dir="run")
+    folder, real = Path("run/checkpoints"), checkpoint.latest
+    state, moved = checkpoint.load(folder / f"{100:012d}", "agent"), []
+
+    def latest(asked: Path) -> Path | None:
+        found = real(asked)
+        if not moved:  # the trainer saves between our looking and our reading
+            moved.append(checkpoint.save(folder, 200, {"agent": state}))
+        return found
+
+    monkeypatch.setattr(checkpoint, "latest", latest)
+    evaluate(Path("run"), episodes=1)
+    assert runs.read_evaluations(Path("run"))[0]["step"] == 200  # what was evaluated, not what was there before

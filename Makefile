@@ -17,7 +17,6 @@ install: .venv/.installed
 	@echo "Setting up .venv (torch, gymnasium, gradio, chroma, …): a few minutes the first time."
 	@$(PYTHON) -m venv .venv || { echo "Python's venv module is missing. On Debian or Ubuntu: apt install python3-venv"; exit 1; }
 	$(PIP) --upgrade pip
-	$(PIP) torch
 	$(PIP) -e .
 	@touch $@
 

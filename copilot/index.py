@@ -31,6 +31,7 @@ from copilot.embed import Embedder, Progress, Vectors
 
 FORMAT = 2                         # raise it when what a build writes changes
 _WAIT_S = 900                      # how long to wait for another process that builds the same index
+_STATEMENT = 300                   # characters of a table or a listing that say what it is about
 _BATCH = 1000                      # vectors per Chroma call
 _CJK = re.compile(r"([\u3400-\u9fff])")
 
@@ -228,7 +229,7 @@ def embedded_texts(page: Document, chunk: Chunk) -> list[str]:
     trail = " > ".join((page.title, *chunk.heading_path))
     also = f" ({', '.join(page.names)})" if page.names else ""
     body = re.sub(r"^#+ .*$", "", chunk.text, flags=re.MULTILINE).strip()
-    return [f"{trail}{also}\n{body}", (page.title, *chunk.heading_path)[-1], *statements(chunk.text)]
+    return [f"{trail}{also}\n{body}", (page.title, *chunk.heading_path)[-1], *(said[:_STATEMENT] for said in statements(chunk.text))]
 
 
 def aliases(page: Document) -> tuple[str, ...]:

@@ -89,12 +89,17 @@ def preparing(status: Status) -> str:
 
 def answer(question: str, turns: Sequence[Turn], library: Library) -> Iterator[Turn]:
     """The turn as it grows: waits for the index, then streams the reply. Every reason not to answer is said."""
-    turn = Turn(question)
+    turn, halts = Turn(question), library.halts
+    if library.status.state == "failed":
+        library.start()                    # whatever was in the way may be gone
     for status in library.wait():
         if status.state == "failed":
-            yield replace(turn, error=f"The index could not be opened: {status.message}")
+            yield replace(turn, error=f"The index could not be opened: {status.message} Ask again to try again.")
             return
         yield replace(turn, waiting="" if status.state == "ready" else preparing(status))
+    if library.halts != halts:
+        yield replace(turn, waiting="Stopped before the index was ready.")
+        return
     try:
         for reply in library.assistant.ask(question, history(turns)):
             turn = replace(turn, reply=reply)
@@ -166,6 +171,8 @@ def choose_answerer(kind: str, path: str, library: Library) -> str:
     for status in library.wait():
         if status.state == "failed":
             return notice(status.message, "bad")
+    if library.status.state == "opening":
+        return ""
     try:
         if kind == "gguf":
             library.assistant.answerer = GGUFAnswerer(path.strip())
@@ -267,11 +274,7 @@ def build(app: gr.Blocks, library: Library) -> ChatPage:
 
     chatbot.example_select(example, inputs=[turns], outputs=stages, concurrency_id="llm", show_progress="hidden")
 
-    def halt() -> None:
-        if library.status.state == "ready":
-            library.assistant.stop()
-
-    stop.click(halt, queue=False)
+    stop.click(library.halt, None, None, queue=False)
     new.click(lambda: ([], [], "", gr.update(visible=False), sources_html([], 0), ""), None,
               [chatbot, turns, question, offer_row, sources, shown], show_progress="hidden")
 

@@ -30,9 +30,9 @@ def status_html(status: Status) -> str:
     """The state of the index, as the rail shows it."""
     words = {"opening": chat.preparing(status), "ready": "Index ready", "failed": "The index could not be opened"}
     bar = f'<div class="bar"><i style="width:{status.fraction:.0%}"></i></div>' if status.state == "opening" else ""
-    reason = f"<div>{escape(status.message)}</div>" if status.state == "failed" else ""
+    detail = f'<div class="index-detail">{escape(status.message)}</div>' if status.state != "ready" else ""
     return (f'<div class="index-status"><div class="index-line"><span class="dot {status.state}"></span>'
-            f"<span>{escape(words[status.state])}</span></div>{bar}{reason}</div>")
+            f"<span>{escape(words[status.state])}</span></div>{bar}{detail}</div>")
 
 
 def build_app(library: Library, runs_root: Path) -> gr.Blocks:
@@ -48,20 +48,21 @@ def build_app(library: Library, runs_root: Path) -> gr.Blocks:
                 with gr.Column(elem_id="page-chat", elem_classes="page"):
                     talk = chat.build(app, library)
                 with gr.Column(elem_id="page-train", elem_classes="page"):
-                    wizard = train.build(app, runs_root)
+                    wizard = train.build(runs_root)
                 with gr.Column(elem_id="page-runs", elem_classes="page"):
                     board = runs.build(app, runs_root, Jobs())
 
         def follow(shown: str) -> tuple[Any, Any]:
             now = library.status
             html = status_html(now)
-            waiting = gr.skip() if now.state == "opening" else gr.Timer(active=False)
+            waiting = gr.Timer(active=False) if now.state == "ready" else gr.skip()
             return (gr.skip() if html == shown else html), waiting
 
         def open_plan(turns: list[chat.Turn]) -> tuple[Any, ...]:
             plan = chat.plan_in(turns)
             return train.show(train.draft_of(plan)) if plan else tuple(gr.skip() for _ in wizard.shown)
 
+        app.load(library.start, None, None, show_progress="hidden")     # the page comes first, then what it needs
         app.load(None, js="() => window.copilot.show(location.hash.slice(1))")
         beat.tick(follow, [status], [status, beat], show_progress="hidden")
         talk.open_plan.click(open_plan, [talk.turns], wizard.shown, show_progress="hidden").then(

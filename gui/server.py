@@ -22,6 +22,7 @@ from gui import theme
 from gui.page import build_app
 from gui.service import Library
 
+OPEN_LATEST_S = 3.0                # the index is opened behind the first page, or this long after the start
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 # The page may talk to its own origin only, so that not even a pasted or generated text can load something from outside.
@@ -125,14 +126,16 @@ def browser_there() -> bool:
 
 
 def run(library: Library, root: Path, host: str, port: int, say: Callable[[str], None], *, open_browser: bool) -> None:
-    """Serve until interrupted; `say` gets the address once it can be opened. The index opens after that."""
+    """Serve until interrupted; `say` gets the address once it can be opened. The index is opened after that."""
     listener = free_port(host, port)
     where = f"[{host}]" if ":" in host else host
     address = f"http://{where}:{listener.getsockname()[1]}"
 
     def ready() -> None:
         say(f"RL Copilot is ready at {address}")
-        library.start()
+        late = threading.Timer(OPEN_LATEST_S, library.start)
+        late.daemon = True
+        late.start()
         if open_browser and browser_there():
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 

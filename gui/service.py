@@ -42,6 +42,7 @@ class Library:
         self._opener = opener
         self._assistant: Assistant | None = None
         self._status = Status("opening", 0.0, "Starting")
+        self._halts = 0
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -61,23 +62,39 @@ class Library:
             raise RuntimeError(self._status.message)
         return self._assistant
 
-    def start(self) -> None:
-        """Open the assistant in a thread of its own; also the way to try again after a failure."""
-        if self._thread is not None and self._thread.is_alive():
-            return
-        self._set(Status("opening", 0.0, "Starting"))
-        self._thread = threading.Thread(target=self._open, name="library", daemon=True)
-        self._thread.start()
+    @property
+    def halts(self) -> int:
+        """How often somebody asked to stop: whoever waits for an answer compares before and after."""
+        return self._halts
 
-    def wait(self, every: float = 0.5) -> Iterator[Status]:
-        """The status now and at every change, until the assistant is open or has failed."""
-        while True:
+    def halt(self) -> None:
+        """Stop the answer that is being written, and everybody who waits for the index to write one."""
+        with self._changed:
+            self._halts += 1
+            self._changed.notify_all()
+        if self._assistant is not None:
+            self._assistant.stop()
+
+    def start(self) -> None:
+        """Open the assistant in a thread of its own, once; also the way to try again after a failure."""
+        with self._changed:
+            if self._assistant is not None or (self._thread is not None and self._thread.is_alive()):
+                return
+            self._set(Status("opening", 0.0, "Starting"))
+            self._thread = threading.Thread(target=self._open, name="library", daemon=True)
+            self._thread.start()
+
+    def wait(self) -> Iterator[Status]:
+        """The status now and at every change, until the assistant is open, has failed or somebody asks to stop."""
+        halts = self._halts
+        while halts == self._halts:
             seen = self._status
             yield seen
             if seen.state != "opening":
                 return
             with self._changed:
-                self._changed.wait_for(lambda seen=seen: self._status is not seen, timeout=every)  # type: ignore[misc]
+                while self._status is seen and halts == self._halts:
+                    self._changed.wait()
 
     def _open(self) -> None:
         try:

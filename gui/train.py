@@ -200,10 +200,11 @@ def _step(number: int, title: str, text: str, elem_id: str) -> None:
     pane(f'<div class="step"><b>{number}</b><h2>{escape(title)}</h2><span>{escape(text)}</span></div>', elem_id)
 
 
-def build(app: gr.Blocks, root: Path) -> TrainPage:
+def build(root: Path) -> TrainPage:
     """Lay the page out and connect it."""
     start = Draft()
-    draft, launched = gr.State(start), gr.State("")
+    draft, launched, filled = gr.State(start), gr.State(""), gr.State(False)
+    opened = gr.Button(visible="hidden", elem_id="opened-train")    # pressed by the script when the page is shown
     pane(page_head("Train an agent", "Five steps. Every choice is checked as you make it."), "train-head")
     with gr.Row(elem_id="train-grid"):
         with gr.Column(elem_id="train-steps"):
@@ -232,8 +233,12 @@ def build(app: gr.Blocks, root: Path) -> TrainPage:
     shown = [draft, family, envs, algos, fields, *outcome]
     quiet: dict[str, Any] = {"show_progress": "hidden"}
     marked: dict[str, Any] = {"fn": None, "js": "() => window.copilot.mark()"}
-    # Not `show`: the configs take a moment to load, and by then a card may have been picked.
-    app.load(_filled, inputs=[draft], outputs=[fields, *outcome], **quiet)
+
+    def first_opened(now: Draft, filled: bool) -> tuple[Any, ...]:
+        # Not `show`: the configs take a moment to load, and by then a card may have been picked.
+        return (True, *(gr.skip() for _ in [fields, *outcome])) if filled else (True, *_filled(now))
+
+    opened.click(first_opened, [draft, filled], [filled, fields, *outcome], **quiet)
     # A choice made while the one before it is still on its way must not be lost.
     choice: dict[str, Any] = {**quiet, "trigger_mode": "always_last"}
     family.input(environment_cards, inputs=[draft, family], outputs=[envs], **choice)

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from rlcore import catalog
-from rlcore.config import ConfigError, MissingExtra, ShapeError, settings
+from rlcore.config import ConfigError, MissingExtra, ShapeError, nearest, settings
 from rlcore.runs import RUNS, list_runs
 
 
@@ -20,7 +20,9 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        options = _parser(arguments).parse_args(arguments)
+        options, strange = _parser(arguments).parse_known_args(arguments)
+        if strange:
+            raise _unknown_option(strange[0], options)
         options.run_command(options)
     except (ConfigError, ShapeError, MissingExtra) as error:
         logging.error("%s", error)
@@ -31,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m rlcore", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_train(commands.add_parser("train", help="train an agent into a new run folder"), arguments)
+    _add_train(commands.add_parser("train", help="train an agent into a new run folder", allow_abbrev=False), arguments)
     for name, command, text in (("resume", _resume, "continue a run from its last checkpoint"),
                                 ("evaluate", _evaluate, "play evaluation episodes with a run's policy"),
                                 ("video", _video, "film one episode of a run's policy")):
@@ -45,6 +47,13 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     lister.add_argument("--root", type=Path, default=RUNS, help="the folder that holds the runs")
     lister.set_defaults(run_command=_list)
     return parser
+
+
+def _unknown_option(word: str, options: argparse.Namespace) -> ConfigError:
+    name, known = word.lstrip("-").split("=")[0], [*vars(options)]
+    if "algo" in options:
+        known += [item.name for item in settings(catalog.config_class(options.algo))]
+    return ConfigError(f"Unknown option '{name}'{nearest(name, known) or '. See --help.'}")
 
 
 def _add_train(sub: argparse.ArgumentParser, arguments: list[str]) -> None:

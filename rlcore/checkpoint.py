@@ -21,10 +21,12 @@ def save(folder: Path, step: int, parts: Mapping[str, Any]) -> Path:
     """Write `folder`/<step> under a temporary name, then rename it; older checkpoints go only after that.
 
     A process killed at any moment leaves the old checkpoint or the new one, complete. Each part is a file of its own,
-    so that a policy can be read without its replay memory.
+    so that a policy can be read without its replay memory. A step that is saved already is not saved again.
     """
     folder.mkdir(parents=True, exist_ok=True)
     unfinished, finished = folder / f".{step}.tmp", folder / f"{step:012d}"
+    if finished.exists():  # a run is in one state at one step; removing this one first would risk having none
+        return finished
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
     for name, tree in parts.items():
@@ -35,10 +37,9 @@ def save(folder: Path, step: int, parts: Mapping[str, Any]) -> Path:
     for path in unfinished.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())
-    shutil.rmtree(finished, ignore_errors=True)
     unfinished.rename(finished)
     for old in folder.iterdir():
-        if old != finished:
+        if old != finished and old.is_dir() and (old.name.isdigit() or old.suffix == ".tmp"):
             shutil.rmtree(old)
     return finished
 
@@ -47,6 +48,17 @@ def latest(folder: Path) -> Path | None:
     """The newest complete checkpoint in a folder, if there is one."""
     found = sorted(path for path in folder.glob("[0-9]*") if path.is_dir())
     return found[-1] if found else None
+
+
+def load_latest(folder: Path, part: str) -> tuple[int, Any] | None:
+    """The step and one part of the newest checkpoint. A trainer may replace it meanwhile: then the newer one's."""
+    while path := latest(folder):
+        try:
+            return int(path.name), load(path, part)
+        except (ConfigError, FileNotFoundError):
+            if path == latest(folder):  # not replaced: it is broken
+                raise
+    return None
 
 
 def load(path: Path, part: str) -> Any:

@@ -7,6 +7,7 @@ the docs. All of them go through `build`, so a value is checked in the same word
 from __future__ import annotations
 
 import difflib
+import math
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
@@ -97,7 +98,8 @@ def check_ranges(config: Any) -> None:
         if item.kind == "ints":
             require(len(value) > 0 and min(value) >= 1, config, item.name, "be a list of positive whole numbers")
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            within = (item.low is None or value >= item.low) and (item.high is None or value <= item.high)
+            low, high = -math.inf if item.low is None else item.low, math.inf if item.high is None else item.high
+            within = low <= value <= high  # false for NaN
             require(within, config, item.name, f"be {item.range} {item.unit}".rstrip())
 
 

@@ -15,7 +15,7 @@ class Actions:
     """Translates between the network's actions and a space's own.
 
     Discrete: choices 0 … A−1 (a space may start elsewhere). Box: the network's [−1, 1] is stretched over the
-    bounds, and what lies outside is clipped; an unbounded dimension passes through.
+    bounds, and what lies outside is clipped; a dimension without two bounds is only clipped.
     """
 
     kind: Literal["discrete", "continuous"]
@@ -32,9 +32,9 @@ class Actions:
                 self.kind, self.size, self.shape = "continuous", space.shape[0], space.shape
                 self.dtype = np.dtype(np.float32)
                 bounded = np.isfinite(space.low) & np.isfinite(space.high)
-                self.middle = np.where(bounded, (space.high + space.low) / 2, 0).astype(np.float32)
-                self.half = np.where(bounded, (space.high - space.low) / 2, 1).astype(np.float32)
-                self.limit = np.where(bounded, 1, np.inf).astype(np.float32)
+                self.low, self.high = space.low.astype(np.float32), space.high.astype(np.float32)
+                low, high = np.where(bounded, self.low, -1), np.where(bounded, self.high, 1)
+                self.middle, self.half = (high + low) / 2, (high - low) / 2
                 self.plain = bool((self.middle == 0).all() and (self.half == 1).all())
             case _:
                 raise ShapeError(f"Actions of {space} are not supported; what works is Discrete or a Box of one axis.")
@@ -43,8 +43,7 @@ class Actions:
         """[B, …] in the network's units → [B, …] in the environment's."""
         if self.kind == "discrete":
             return action + self.start if self.start else action
-        clipped = np.clip(action, -self.limit, self.limit)
-        return clipped if self.plain else clipped * self.half + self.middle
+        return np.clip(action if self.plain else action * self.half + self.middle, self.low, self.high)
 
     def random(self, num_envs: int, rng: np.random.Generator) -> Array:
         """Uniform actions in the network's units. [B, …]"""

@@ -100,7 +100,7 @@ def train(algo: str, env: str | Env, config: Any = None, *, env_steps: int | Non
         algo=catalog.algorithm(algo).name, env=name, seed=seed, config=to_dict(cfg), backend=made.backend,
         env_steps=catalog.preset(algo, name).env_steps if env_steps is None else env_steps,
         target_return=target_return, device=device, threads=_threads(cfg.hidden), checkpoint_s=checkpoint_s,
-        versions=versions(),
+        env_seed=None if made.seed == seed else made.seed, versions=versions(),
     )
     if spec.env_steps < 1:
         raise ConfigError(f"env_steps={spec.env_steps} must be at least 1.")
@@ -119,9 +119,10 @@ def resume(run_dir: str | Path, *, progress: bool = True) -> Agent:
     """
     folder = Path(run_dir)
     spec, status = read_spec(folder), open_run(folder)
-    if status.state in ("running", "stopping") and status.status.pid != os.getpid():
+    if status.state in ("starting", "running", "stopping") and status.status.pid != os.getpid():
         raise ConfigError(f"{status.id} is already {status.state}.")
-    env = make_env(spec.env, spec.config["num_envs"], seed=spec.seed, backend=_backend(spec))
+    env_seed = spec.seed if spec.env_seed is None else spec.env_seed
+    env = make_env(spec.env, spec.config["num_envs"], seed=env_seed, backend=_backend(spec))
     agent_seed(spec)
     return Session(folder, spec, env, make_agent(spec, env), progress).run()
 
@@ -132,19 +133,37 @@ def load_agent(run_dir: str | Path) -> tuple[Agent, RunSpec]:
     Raises:
         ConfigError: the folder is no run or has no checkpoint yet.
     """
+    return load_agent_at(run_dir)[:2]
+
+
+def load_agent_at(run_dir: str | Path) -> tuple[Agent, RunSpec, int]:
+    """As `load_agent`, with the step of the checkpoint.
+
+    Raises:
+        ConfigError: the folder is no run or has no checkpoint yet.
+    """
     folder = Path(run_dir)
-    spec, saved = read_spec(folder), checkpoint.latest(folder / "checkpoints")
+    spec, saved = read_spec(folder), checkpoint.load_latest(folder / "checkpoints", "agent")
     if saved is None:
         raise ConfigError(f"{folder} has no checkpoint yet. Let it train for a moment, or stop it to save one.")
     env = make_env(spec.env, 1, backend="sync")
     agent = make_agent(spec, env)
     env.close()
-    agent.load_state_dict(checkpoint.load(saved, "agent"))
-    return agent, spec
+    step, state = saved
+    agent.load_state_dict(state)
+    return agent, spec, step
 
 
 def make_agent(spec: RunSpec, env: Env) -> Agent:
-    """A fresh agent for a run."""
+    """A fresh agent for a run.
+
+    Raises:
+        ConfigError: this machine or this torch lacks the device.
+    """
+    try:
+        torch.empty(0, device=spec.device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device='{spec.device}' cannot be used here: {str(error).splitlines()[0]}") from None
     config = build(catalog.config_class(spec.algo), spec.config)
     build_agent = catalog.agent_class(spec.algo)
     agent: Agent = build_agent(env.single_observation_space, env.single_action_space, config,
@@ -194,7 +213,9 @@ class Session:
 
     def __init__(self, folder: Path, spec: RunSpec, env: Env, agent: Agent, progress: bool):
         self.folder, self.spec, self.agent = folder, spec, agent
-        (folder / "stop").unlink(missing_ok=True)
+        self.stop_file = folder / "stop"
+        if self.stop_file.exists() and self.stop_file.stat().st_mtime < psutil.Process().create_time() - 2:
+            self.stop_file.unlink()  # meant for an earlier process; one made while this one was starting counts
         algorithm = catalog.algorithm(spec.algo)
         self.memory: Ring | None = None
         if algorithm.loop == "on_policy":
@@ -252,11 +273,14 @@ class Session:
             if now >= next_status:
                 self._status("running")
                 next_status = now + STATUS_EVERY_S
-                if self.asked_to_stop or (self.folder / "stop").exists():
+                if self.asked_to_stop or self.stop_file.exists():
+                    self.stop_file.unlink(missing_ok=True)
+                    self._status("stopping", "Writing a checkpoint")
                     return "stopped" if step < self.spec.env_steps else "finished"
             if now >= next_save:
                 self._save()
-                next_save = time.monotonic() + self.spec.checkpoint_s
+                took = time.monotonic() - now  # a large replay memory must not be all that a run writes
+                next_save = time.monotonic() + max(self.spec.checkpoint_s, 20 * took)
         return "finished"
 
     def _log(self, metrics: Metrics) -> None:
@@ -311,6 +335,8 @@ class Session:
         self.step, self.next_log, self.elapsed_s = state["step"], state["next_log"], state["elapsed_s"]
         self.recent.extend(state["recent"])
         if not self.collector.load_state_dict(state["collector"], fresh_seed=self.spec.seed + self.step):
+            if self.memory is not None:
+                self.memory.break_off()
             logger.warning("%s cannot save its environments' state: they start new episodes; "
                            "everything else continues exactly.", self.spec.env)
         torch.set_rng_state(state["torch_rng"])

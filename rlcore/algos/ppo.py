@@ -174,7 +174,8 @@ class RewardScale:
         starts = torch.cat([self.fresh[None], done[:-1]])
         returns = discounted(rollout.reward.cpu(), self.gamma * ~starts, self.carry)
         self.carry, self.fresh = returns[-1], done[-1]
-        self.mean, self.var, self.count = merge_moments(self.mean, self.var, self.count, returns.flatten())
+        self.mean, self.var, self.count = merge_moments(
+            self.mean, self.var, self.count, returns[rollout.valid.cpu()])
         return (rollout.reward / (self.var + 1e-8).sqrt().to(rollout.reward.device)).clamp(-10, 10)
 
     def state_dict(self) -> dict[str, Any]:

@@ -48,16 +48,21 @@ class Ring:
         return self.size * self.num_envs
 
     def add(self, rollout: Rollout) -> None:
-        """Write T steps of all environments."""
+        """Write T steps of all environments; of a block longer than the memory, its end."""
         if not self.rows:
             self._allocate(rollout)
         length = len(rollout.reward)
         index = (self.head + torch.arange(length)) % self.steps
         for name, column in self.rows.items():
-            column[index] = getattr(rollout, name)
+            column[index[-self.steps:]] = getattr(rollout, name)[-self.steps:]
         self.head = (self.head + length) % self.steps
         self.rows["obs"][self.head] = rollout.last_obs
         self.size = min(self.size + length, self.steps - 1)
+
+    def break_off(self) -> None:
+        """What is added next does not follow from the newest step: nobody may learn that it did."""
+        if self.size:
+            self.rows["valid"][self.head - 1] = False
 
     def _allocate(self, rollout: Rollout) -> None:
         for name in ("obs", "action", "reward", "terminated", "valid"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import warnings
 from typing import Any, Literal
@@ -45,11 +46,12 @@ def make_env(name: str, num_envs: int = 1, *, seed: int = 0, backend: Backend | 
              render_mode: str | None = None) -> Env:
     """A vector environment of `num_envs` copies.
 
+    name: a registered id such as "CartPole-v1", or "module:Id-v0" for one that importing `module` registers.
     backend: "native" is Gymnasium's own vectorised implementation, "envpool" a C++ thread pool, "sync" a loop over
     single environments. Chosen in that order unless given.
 
     Raises:
-        ConfigError: unknown name (with the nearest known one), or a backend that lacks the environment.
+        ConfigError: unknown name (with the nearest known one), a backend that lacks the environment, or a missing part.
         MissingExtra: envpool was asked for and is not installed.
     """
     if num_envs < 1:
@@ -62,14 +64,22 @@ def make_env(name: str, num_envs: int = 1, *, seed: int = 0, backend: Backend | 
         raise MissingExtra("backend='envpool'", "envpool")
     elif backend not in able:
         raise ConfigError(f"backend={backend!r} has no {name}. Try one of: {', '.join(able)}.")
-    return Env(_build(spec, num_envs, seed, backend, render_mode), name, backend, seed)
+    try:
+        return Env(_build(spec, num_envs, seed, backend, render_mode), name, backend, seed)
+    except (gym.error.Error, ImportError) as error:  # a part it needs is missing, or its version is too old to run
+        raise ConfigError(f"{name} cannot be made here: {error}") from error
 
 
 def _spec(name: str) -> gym.envs.registration.EnvSpec:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # an outdated id is answered below, in one sentence
-            return gym.spec(name)
+            module, _, plain = name.rpartition(":")
+            if module:
+                importlib.import_module(module)
+            return gym.spec(plain)
+    except ImportError as error:
+        raise ConfigError(f"'{name}': its module cannot be imported: {error}.") from None
     except gym.error.Error as error:
         hint = nearest(name, gym.registry)
         raise ConfigError(f"Unknown environment '{name}'{hint or f': {error}'}") from None
@@ -97,7 +107,8 @@ def _build(spec: gym.envs.registration.EnvSpec, num_envs: int, seed: int, backen
 
             return _EnvPool(envpool.make(spec.id, env_type="gymnasium", num_envs=num_envs, seed=seed), num_envs)
         case "sync":
-            return SyncVectorEnv([lambda: gym.make(spec.id, render_mode=render_mode)] * num_envs)
+            drawing: dict[str, Any] = {"render_mode": render_mode} if render_mode else {}  # not all know the word
+            return SyncVectorEnv([lambda: gym.make(spec.id, **drawing)] * num_envs)
 
 
 class _EnvPool(VectorEnv[Any, Any, Any]):

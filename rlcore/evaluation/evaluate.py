@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from rlcore import checkpoint
 from rlcore.config import ConfigError
 from rlcore.envs.make import make_env
 from rlcore.evaluation.statistics import bootstrap_interval, iqm
 from rlcore.protocols import Agent
 from rlcore.spaces import Actions
-from rlcore.training import load_agent
+from rlcore.training import load_agent_at
 
 
 @dataclass(frozen=True)
@@ -104,11 +103,9 @@ def _play(agent: Agent, env: Any, episodes: int) -> Evaluation:
 
 
 def _evaluate_run(folder: Path, env: str | None, episodes: int, seed: int) -> Evaluation:
-    saved = checkpoint.latest(folder / "checkpoints")
-    agent, spec = load_agent(folder)
-    assert saved is not None  # load_agent has refused a run without a checkpoint
+    agent, spec, step = load_agent_at(folder)
     result = evaluate(agent, env or spec.env, episodes=episodes, seed=seed)
     if env in (None, spec.env):
         with (folder / "evaluations.jsonl").open("a") as file:
-            file.write(json.dumps(result.row(int(saved.name))) + "\n")
+            file.write(json.dumps(result.row(step)) + "\n")
     return result

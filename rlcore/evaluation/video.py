@@ -10,13 +10,12 @@ import av
 import numpy as np
 from PIL import Image
 
-from rlcore import checkpoint
 from rlcore.arrays import Array
 from rlcore.config import ConfigError
 from rlcore.envs.make import Env, make_env
 from rlcore.protocols import Agent
 from rlcore.spaces import Actions
-from rlcore.training import load_agent
+from rlcore.training import load_agent_at
 
 
 def record_video(agent: Agent | str | Path, env: str | None = None, path: str | Path | None = None, *,
@@ -35,10 +34,9 @@ def record_video(agent: Agent | str | Path, env: str | None = None, path: str | 
     """
     if isinstance(agent, str | Path):
         folder = Path(agent)
-        agent, spec = load_agent(folder)
+        agent, spec, step = load_agent_at(folder)
         env = env or spec.env
-        saved = checkpoint.latest(folder / "checkpoints")
-        path = path or folder / "videos" / f"{saved.name if saved else 'start'}.mp4"
+        path = path or folder / "videos" / f"{step:012d}.mp4"
     if env is None or path is None:
         raise ConfigError("record_video(agent, …) needs an environment's name and a file to write, "
                           "such as 'episode.mp4'.")

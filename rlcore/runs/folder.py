@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -35,6 +37,7 @@ class RunSpec:
     device: str = "cpu"
     threads: int = 1                   # torch threads
     checkpoint_s: float = 30.0         # seconds between checkpoints
+    env_seed: int | None = None        # the environments' own, where they were made with another
     versions: Mapping[str, str] = field(default_factory=dict)
     format: int = FORMAT
 
@@ -100,6 +103,7 @@ def _process_lives(status: Status) -> bool:
 
 def new_folder(name: str, root: Path = RUNS) -> Path:
     """A new empty run folder: `root`/<name>-<date>-<time>."""
+    name = re.sub(r"[^\w.-]+", "-", name)  # ALE/Pong-v5 is one folder, not two
     stem = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     for suffix in ("", *(f"-{n}" for n in range(2, 1000))):
         path = root / f"{stem}{suffix}"
@@ -143,16 +147,19 @@ def _replace(path: Path, text: str) -> None:
 
 
 def open_run(path: Path) -> Run:
-    """The run in a folder as it stands now.
+    """The run in a folder as it stands now; one whose files are damaged shows as failed and says so.
 
     Raises:
         ConfigError: the folder is no run.
     """
     if not (path / "status.json").exists():
         raise ConfigError(f"{path} is not a run folder: it has no status.json.")
-    status = Status(**json.loads((path / "status.json").read_text()))
     config = path / "config.yaml"
-    return Run(path, yaml.safe_load(config.read_text()) if config.exists() else {}, status)
+    try:
+        status = Status(**json.loads((path / "status.json").read_text()))
+        return Run(path, yaml.safe_load(config.read_text()) if config.exists() else {}, status)
+    except (ValueError, TypeError, yaml.YAMLError) as error:
+        return Run(path, {}, Status("failed", message=f"The run's files are damaged: {error}"))
 
 
 def list_runs(root: Path = RUNS) -> list[Run]:
@@ -189,10 +196,8 @@ def tail_log(path: Path, lines: int = 200) -> str:
     file = path / "train.log"
     if not file.exists():
         return ""
-    with file.open("rb") as stream:
-        stream.seek(max(0, file.stat().st_size - 400 * lines))
-        text = stream.read().decode("utf-8", errors="replace")
-    return "\n".join(text.splitlines()[-lines:])
+    with file.open(encoding="utf-8", errors="replace") as stream:
+        return "".join(deque(stream, maxlen=lines)).rstrip("\n")
 
 
 def delete(path: Path) -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+from dataclasses import replace
 from pathlib import Path
 
+import psutil
+
 from rlcore.config import ConfigError
-from rlcore.runs.folder import RUNS, Status, new_folder, open_run, write_status
+from rlcore.runs.folder import RUNS, Status, new_folder, open_run, tail_log, write_status
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -17,8 +21,7 @@ def launch(script_text: str, name: str, root: Path = RUNS) -> Path:
     """Write a script into a new run folder and start it there, detached. Returns the folder."""
     path = new_folder(name, root)
     (path / "train.py").write_text(script_text)
-    write_status(path, Status("starting", message="Starting Python"))
-    _start(path, [str(path.resolve() / "train.py")], log="train.log")
+    _train(path, [str(path.resolve() / "train.py")], Status("starting", message="Starting Python"))
     return path
 
 
@@ -31,11 +34,10 @@ def resume(path: Path) -> None:
     run = open_run(path)
     if not run.can_resume:
         raise ConfigError(f"{run.id} is {run.state}, and only a stopped, failed or interrupted run can be resumed.")
-    write_status(path, Status("starting", message="Resuming", env_steps=run.status.env_steps,
-                              total_steps=run.status.total_steps))
+    (path / "stop").unlink(missing_ok=True)  # whoever asked for it did not mean the run that starts now
     begun = (path / "config.yaml").exists()  # a script that never came that far simply starts again
-    _start(path, ["-m", "rlcore", "resume", str(path.resolve())] if begun else [str(path.resolve() / "train.py")],
-           log="train.log")
+    _train(path, ["-m", "rlcore", "resume", str(path.resolve())] if begun else [str(path.resolve() / "train.py")],
+           replace(run.status, state="starting", message="Resuming"))
 
 
 def stop(path: Path) -> None:
@@ -52,6 +54,20 @@ def evaluate(path: Path, episodes: int = 20) -> subprocess.Popen[bytes]:
 def record(path: Path) -> subprocess.Popen[bytes]:
     """Film one episode in a process of its own, which writes into videos/."""
     return _start(path, ["-m", "rlcore", "video", str(path.resolve())], log="video.log")
+
+
+def _train(path: Path, arguments: list[str], status: Status) -> None:
+    process = _start(path, arguments, log="train.log")
+    write_status(path, replace(status, pid=process.pid, pid_started=psutil.Process(process.pid).create_time()))
+    threading.Thread(target=_wait, args=(path, process), daemon=True).start()
+
+
+def _wait(path: Path, process: subprocess.Popen[bytes]) -> None:
+    """Take the ended process off the system's list. One that never came to train has failed, and its log says why."""
+    code = process.wait()
+    if (path / "status.json").exists() and (status := open_run(path).status).state == "starting":
+        said = tail_log(path, 1) or f"The script ended with status {code} before it trained."
+        write_status(path, replace(status, state="failed", message=said))
 
 
 def _start(path: Path, arguments: list[str], log: str) -> subprocess.Popen[bytes]:

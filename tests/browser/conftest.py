@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from driving import Window, chromium, window
+from driving import ROOT, Window, chromium, window
 
 
 @pytest.fixture(scope="session")
@@ -20,9 +20,9 @@ def executable() -> str:
 
 
 @pytest.fixture(scope="session")
-def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One index for all tests: it is built by the first app that needs it."""
-    return tmp_path_factory.mktemp("index")
+def index() -> Path:
+    """The index that the app itself uses; the first app that needs it builds it."""
+    return ROOT / ".index"
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from playwright.sync_api import BrowserContext, Page, Route, sync_playwright
 ROOT = Path(__file__).resolve().parents[2]
 GUARD = Path(__file__).parent / "guard"
 PATIENCE_S = 300                   # for anything that computes: cores may be shared
+INDEX_S = 1800                     # for the first answer, which may wait for the index to be built
 
 
 def chromium() -> str | None:

@@ -10,7 +10,7 @@ import logging
 import tempfile
 from pathlib import Path
 
-from driving import PATIENCE_S, ROOT, chromium, running_app, window
+from driving import INDEX_S, PATIENCE_S, ROOT, chromium, running_app, window
 from playwright.sync_api import Page, expect
 
 PATIENCE_MS = PATIENCE_S * 1000
@@ -32,9 +32,9 @@ def take(page: Page, folder: Path, name: str) -> None:
 def ask(page: Page, question: str) -> None:
     page.locator("#question textarea").fill(question)
     page.keyboard.press("Enter")
-    expect(page.locator("#stop-answer")).to_be_hidden(timeout=PATIENCE_MS)
+    expect(page.locator("#stop-answer")).to_be_hidden(timeout=INDEX_S * 1000)
     expect(page.locator("#chat-log .user-row").last).to_contain_text(question, timeout=PATIENCE_MS)
-    expect(page.locator("#chat-log .bot-row").last.locator("a").first).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.locator("#chat-log .bot-row").last.locator("a").first).to_be_visible(timeout=INDEX_S * 1000)
 
 
 def launch(page: Page, env: str, family: str, algo: str, **settings: str) -> None:

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from driving import PATIENCE_S, App, Window, running_app
+from driving import INDEX_S, PATIENCE_S, App, Window, running_app
 from playwright.sync_api import Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -52,7 +52,7 @@ def test_from_a_question_to_a_trained_agent(tmp_path: Path, index: Path, shown: 
 
         ask(page, "why does PPO clip the ratio?")
         citation = page.locator('#chat-log a[href*="#source-"]').first
-        expect(citation).to_be_visible(timeout=PATIENCE_MS)             # the index is built the first time
+        expect(citation).to_be_visible(timeout=INDEX_S * 1000)
         expect(page.locator("#send")).to_be_visible()
         assert "clip" in page.locator("#chat-log .bot").last.inner_text().lower()
         citation.click()

@@ -53,7 +53,7 @@ def library(assistant: object) -> Library:
     """An open library around an assistant."""
     shelf = closed_library(assistant)
     shelf.start()
-    list(shelf.wait(0.01))
+    list(shelf.wait())
     return shelf
 
 
@@ -65,7 +65,7 @@ def failing_library(error: Exception) -> Library:
 
     shelf = Library(opener)  # type: ignore[arg-type]
     shelf.start()
-    list(shelf.wait(0.01))
+    list(shelf.wait())
     return shelf
 
 

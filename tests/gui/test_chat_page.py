@@ -42,9 +42,30 @@ def test_a_question_waits_for_the_index_and_says_how_far_it_is() -> None:
     assert list(turns)[-1].text == "Here."
 
 
+def test_stop_ends_waiting_for_the_index_too() -> None:
+    shelf = closed_library(FakeAssistant())
+    turns = chat.answer("Why?", [], shelf)
+    assert next(turns).text == "_Preparing the index… 0 %_"
+    shelf.halt()
+    assert [turn.text for turn in turns] == ["_Stopped before the index was ready._"]
+
+
+def test_stop_reaches_the_assistant() -> None:
+    assistant = FakeAssistant()
+    library(assistant).halt()
+    assert assistant.stopped
+
+
 def test_an_index_that_cannot_be_opened_is_explained() -> None:
-    *_, last = chat.answer("Why?", [], failing_library(ValueError("the corpus is missing")))
-    assert last.text == "**I could not answer.** The index could not be opened: ValueError: the corpus is missing"
+    *_, last = chat.answer("Why?", [], failing_library(ValueError("The corpus is missing.")))
+    assert last.text == ("**I could not answer.** The index could not be opened: ValueError: The corpus is missing. "
+                         "Ask again to try again.")
+
+
+def test_asking_again_tries_the_index_again() -> None:
+    shelf = failing_library(ValueError("The disk is full."))
+    shelf._opener = closed_library(FakeAssistant(reply("Here.")))._opener
+    assert list(chat.answer("Why?", [], shelf))[-1].text == "Here."
 
 
 def test_an_answerer_that_fails_is_explained() -> None:

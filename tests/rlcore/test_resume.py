@@ -14,6 +14,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 import yaml
@@ -21,7 +22,7 @@ import yaml
 import rlcore as rl
 from rlcore import checkpoint
 from rlcore.__main__ import main
-from rlcore.runs import open_run, read_spec
+from rlcore.runs import Status, open_run, read_spec, write_status
 
 ROOT = Path(rl.__file__).parents[1]
 
@@ -205,6 +206,14 @@ def test_a_run_that_is_going_is_not_started_twice(tmp_path: Path):
     process.kill()
     process.join()
     assert open_run(run).state == "interrupted"
+
+
+def test_a_run_that_another_process_is_just_starting_is_not_started_twice(tmp_path: Path):
+    rl.train("dqn", "CartPole-v1", rl.DQNConfig(hidden=(8,)), env_steps=20, run_dir=tmp_path / "run")
+    other = psutil.Process(os.getppid())
+    write_status(tmp_path / "run", Status("starting", other.pid, other.create_time()))
+    with pytest.raises(rl.ConfigError, match="run is already starting"):
+        rl.resume(tmp_path / "run")
 
 
 def test_resuming_what_is_no_run_says_so(tmp_path: Path):

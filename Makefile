@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c co
 
 .PHONY: app install gguf test test-install lint screenshots benchmarks clean
 
-app: install .index/index.sqlite3
+app: install .index/current
 	$(BIN)/python app.py
 
 install: .venv/.installed
@@ -20,7 +20,7 @@ install: .venv/.installed
 	$(PIP) -e .
 	@touch $@
 
-.index/index.sqlite3: .venv/.installed
+.index/current: .venv/.installed
 	$(BIN)/python -m copilot index
 
 # The GGUF answerer compiles llama.cpp: about four minutes on two cores.

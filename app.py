@@ -48,8 +48,13 @@ def main() -> None:
     from gui.service import Library
 
     library = Library(partial(open_assistant, chosen.corpus, chosen.index))
-    run(library, chosen.runs, chosen.host, chosen.port, say=partial(print, flush=True),
-        open_browser=not chosen.no_browser)
+    try:
+        run(library, chosen.runs, chosen.host, chosen.port, say=partial(print, flush=True),
+            open_browser=not chosen.no_browser)
+    except OSError as error:               # no port, or no such address: one sentence, no traceback
+        raise SystemExit(str(error)) from None
+    except KeyboardInterrupt:              # Ctrl-C is how a person ends it
+        return
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from copilot.chunk import blocks, sentences
 from copilot.index import label, shown
 from copilot.llms.base import History
-from copilot.retrieve import Found, Passage, has_chinese, stem, stems
+from copilot.retrieve import Found, Passage, has_chinese, stems
 
 _FIRST, _OTHER, _TOTAL = 150, 60, 250      # words: of the best passage, of each other one, of the whole answer
 _RELEVANT = 0.5                    # an other passage is quoted from this share of the best one's score
@@ -91,7 +91,7 @@ def _explain(found: Found) -> tuple[set[int], list[str]]:
             break
         if place and passage.is_facts:
             continue               # a table of facts answers only what asks for it
-        text = quote(passage, place + 1, min(left, _OTHER if place else _FIRST), found.weights, opening=not place)
+        text = quote(passage, place + 1, min(left, _OTHER if place else _FIRST), found.relevance, opening=not place)
         own = stems(text)
         if not text or len(own & said) > _SAID * len(own):
             continue
@@ -120,17 +120,17 @@ def _table(found: Found) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in [head, ["---"] * len(head), *rows])
 
 
-def quote(passage: Passage, number: int, words: int, weights: Mapping[str, float], opening: bool) -> str:
+def quote(passage: Passage, number: int, words: int, relevance: Mapping[str, float], opening: bool) -> str:
     """The part of a passage that says most about the question, in the passage's order.
 
     With `opening` its first group comes along: pages answer first and explain later.
     """
     found = groups(passage.chunk.text)
-    order = sorted(range(len(found)), key=lambda place: (not (opening and place == 0), -_worth(found[place], weights), place))
+    order = sorted(range(len(found)), key=lambda place: (not (opening and place == 0), -_worth(found[place], relevance), place))
     chosen: dict[int, Group] = {}
     left = words
     for place in order:
-        fitted = _fit(found[place], left, weights)
+        fitted = _fit(found[place], left, relevance)
         if fitted:
             chosen[place] = fitted
             left -= sum(piece.size for piece in fitted)
@@ -159,24 +159,24 @@ def _leads_in(last: Piece, piece: Piece) -> bool:
         last.text.endswith(":") or piece.kind in ("math", "fence") or not re.search(r"[.!?:。！？]\W*$", last.text))
 
 
-def _worth(group: Group, weights: Mapping[str, float]) -> float:
-    """The share of the question's words that a group has, by weight."""
-    own = set().union(*(stems(piece.text) for piece in group))
-    return sum(weight for word, weight in weights.items() if stem(word) in own)
+def _worth(group: Group, relevance: Mapping[str, float]) -> float:
+    """The relevance of the best that a group says."""
+    said = [one for piece in group for one in (sentences(piece.text) if piece.kind == "paragraph" else [piece.text.strip()])]
+    return max((relevance.get(one, 0.0) for one in said), default=0.0)
 
 
-def _fit(group: Group, words: int, weights: Mapping[str, float]) -> Group:
+def _fit(group: Group, words: int, relevance: Mapping[str, float]) -> Group:
     """As much of a group as the words allow; empty if what is left would not make sense."""
     if sum(piece.size for piece in group) <= words:
         return group
     if len(group) == 1 and group[0].kind == "paragraph":
-        return _shortened(group[0].text, words, weights)
+        return _shortened(group[0].text, words, relevance)
     if not any(piece.kind == "item" for piece in group) or {piece.kind for piece in group} - {"paragraph", "item"}:
         return ()
     left = words - sum(piece.size for piece in group if piece.kind != "item")
     kept: set[int] = set()
     items = [place for place, piece in enumerate(group) if piece.kind == "item"]
-    for place in sorted(items, key=lambda place: (-_worth((group[place],), weights), place)):
+    for place in sorted(items, key=lambda place: (-_worth((group[place],), relevance), place)):
         if group[place].size <= left:
             kept.add(place)
             left -= group[place].size
@@ -188,10 +188,10 @@ def _unnumbered(piece: Piece) -> Piece:
     return Piece(piece.kind, re.sub(r"^(\s*)\d+[.)]", r"\1-", piece.text))
 
 
-def _shortened(text: str, words: int, weights: Mapping[str, float]) -> Group:
+def _shortened(text: str, words: int, relevance: Mapping[str, float]) -> Group:
     """The run of sentences with the best one in it, within the words; it never starts with `It` or `However`."""
     said = sentences(text)
-    best = max(range(len(said)), key=lambda place: (_worth((Piece("", said[place]),), weights), -place))
+    best = max(range(len(said)), key=lambda place: (relevance.get(said[place], 0.0), -place))
     start = best
     while start > 0 and _BACKWARDS.match(said[start]):
         start -= 1

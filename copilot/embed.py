@@ -13,13 +13,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from copilot.chunk import tokens
 from rlcore.config import ConfigError
 
 Vectors = NDArray[np.float32]      # [N, dim] or [dim], unit length
 Progress = Callable[[float, str], None]
 
-_READ = 1000                       # characters of a text that a model reads, roughly
-_BATCH = 32 * _READ
+_READ = 256                        # tokens of a text that a model reads
+_BATCH = 24 * _READ
 
 
 class Embedder(Protocol):
@@ -69,7 +70,7 @@ class SentenceEmbedder:
 
     def encode_documents(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
         """[N, dim]. Texts of like length share a batch, so that little is padded."""
-        order = sorted(range(len(texts)), key=lambda place: -len(texts[place]))
+        order = sorted(range(len(texts)), key=lambda place: -tokens(texts[place]))
         rows: list[Vectors] = []
         total, done = sum(map(len, texts)), 0
         for batch in _batches([texts[place] for place in order]):
@@ -105,7 +106,7 @@ def _batches(texts: Sequence[str]) -> Iterator[list[str]]:
     """Runs of texts, longest first, that take about the same time each."""
     start = 0
     while start < len(texts):
-        count = max(1, _BATCH // max(1, min(len(texts[start]), _READ)))
+        count = _BATCH // min(max(1, tokens(texts[start])), _READ)
         yield list(texts[start:start + count])
         start += count
 

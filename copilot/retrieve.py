@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice, pairwise, zip_longest
 from math import exp, log
 
-from copilot.chunk import Chunk
+from copilot.chunk import Chunk, statements
 from copilot.corpus import Document
 from copilot.embed import Embedder
 from copilot.index import Closeness, Index, quoted
@@ -18,6 +18,7 @@ from rlcore.catalog import ENVIRONMENTS
 _WORDS_POOL, _MEANING_POOL = 60, 250       # candidates from each search: chunks, and their parts
 _DENSE = 0.6                       # weight of meaning against words in the fused score
 _STATEMENT, _HEADING = 0.4, 0.2    # in the meaning: weights of the nearest statement and of the heading, the rest is the passage's
+_LEXICAL = 0.4                     # weight of the question's words in the relevance of a statement
 _SAME = 0.8                        # share of common words from which two passages say the same
 _COVERED = 0.5                     # evidence below this: the corpus does not cover the question
 
@@ -64,7 +65,7 @@ class Found:
 
     question: str
     passages: tuple[Passage, ...]  # best first
-    weights: Mapping[str, float]   # the question's words, rarer ones weigh more
+    relevance: Mapping[str, float]     # of each statement in the passages to the question
     evidence: float                # in [0, 1]: how surely the passages are about the question
     sides: tuple[Term, ...] = ()   # what a comparison compares; empty for other questions
     facts: tuple[Passage, ...] = ()    # the sides' key facts, if the corpus has them for each; also among the passages
@@ -105,10 +106,12 @@ class Retriever:
         ranking, close = self._rank(english, terms)
         evidence = self._evidence(weights, terms, close, list(ranking)[:5])
         sides = self._sides(question, mentions)
-        rankings = [ranking]
+        rankings, closest = [ranking], dict(close)
         for side in sides:
             other = next(term for term in sides if term != side)
-            rankings.append(self._rank(_without(english, other), [side])[0])
+            scores, near = self._rank(_without(english, other), [side])
+            rankings.append(scores)
+            closest = near | closest
         best: dict[int, float] = {}
         for scores in rankings:
             best |= {place: max(score, best.get(place, 0.0)) for place, score in scores.items()}
@@ -117,7 +120,10 @@ class Retriever:
         facts = [fact for fact in map(self._facts, sides) if fact]
         if len(facts) < len(sides):
             facts = []
-        return Found(question, (*passages, *(fact for fact in facts if fact not in passages)), weights, evidence, sides, tuple(facts))
+        relevance = {said: value for place in places
+                     for said, value in _relevance(self._index.chunks[place], closest[place], weights).items()}
+        passages += [fact for fact in facts if fact not in passages]
+        return Found(question, tuple(passages), relevance, evidence, sides, tuple(facts))
 
     def _facts(self, term: Term) -> Passage | None:
         """The key facts of what a term names."""
@@ -200,6 +206,17 @@ def _meaning(close: Closeness) -> float:
     """One similarity of a chunk, from those of its parts."""
     statement = max(close.statements, default=close.passage)
     return (1 - _STATEMENT - _HEADING) * close.passage + _HEADING * close.heading + _STATEMENT * statement
+
+
+def _relevance(chunk: Chunk, close: Closeness, weights: Mapping[str, float]) -> dict[str, float]:
+    """How much each statement of a chunk says about a question with these words: by meaning and by its rare words."""
+    total = sum(weights.values()) or 1.0
+    found: dict[str, float] = {}
+    for said, similarity in zip(statements(chunk.text), close.statements, strict=True):
+        own = stems(said)
+        shared = sum(weight for word, weight in weights.items() if stem(word) in own) / total
+        found[said] = (1 - _LEXICAL) * similarity + _LEXICAL * shared
+    return found
 
 
 def has_chinese(text: str) -> bool:

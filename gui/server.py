@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import socket
 import sys
@@ -89,7 +91,6 @@ def free_port(host: str, first: int, tries: int = 100) -> socket.socket:
         OSError: none of them is free, or the host is not an address of this computer.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    problem: OSError | None = None
     for port in range(first, min(first + tries, 65_536)):
         listener = socket.socket(family, socket.SOCK_STREAM)
         if sys.platform != "win32":                   # there it would share a port that is in use
@@ -98,11 +99,11 @@ def free_port(host: str, first: int, tries: int = 100) -> socket.socket:
             listener.bind((host, port))
         except OSError as error:
             listener.close()
-            problem = error
-            continue
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                continue
+            raise OSError(f"Cannot listen on {host}: {error.strerror}. The usual --host is 127.0.0.1.") from None
         return listener
-    last = first + tries - 1
-    raise OSError(f"No port from {first} to {last} is free on {host} ({problem}). Choose another with --port.")
+    raise OSError(f"No port from {first} to {first + tries - 1} is free on {host}. Choose another with --port.")
 
 
 class _Server(uvicorn.Server):
@@ -116,6 +117,11 @@ class _Server(uvicorn.Server):
         """Start listening, then say so."""
         await super().startup(sockets=sockets)
         self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop; that pages which are still open are cut off is no error worth printing."""
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        await super().shutdown(sockets=sockets)
 
 
 def browser_there() -> bool:

@@ -40,9 +40,11 @@ def test_a_port_in_use_makes_way_for_the_next_one() -> None:
             assert second.getsockname()[1] > taken
 
 
-def test_a_host_that_is_not_ours_is_refused_in_one_sentence() -> None:
-    with pytest.raises(OSError, match="Choose another with --port"):
+def test_what_cannot_be_listened_on_is_said_in_one_sentence() -> None:
+    with pytest.raises(OSError, match=r"^No port from 65535 to 65534 is free on 127.0.0.1. Choose another with --port"):
         server.free_port("127.0.0.1", 65_535, tries=0)
+    with pytest.raises(OSError, match=r"^Cannot listen on 192.0.2.1: .* The usual --host is 127.0.0.1"):
+        server.free_port("192.0.2.1", 30_000)
 
 
 @pytest.mark.parametrize(("system", "variables", "there"), [
@@ -112,6 +114,9 @@ def test_a_foreign_host_name_is_turned_away(tmp_path: Path) -> None:
     film = client.get("/videos/a/000000003000.mp4", headers={"range": "bytes=0-2"})
     assert (film.status_code, film.content) == (206, b"not")
     assert client.get("/videos/a/none.mp4").status_code == 404
+    run_file = tmp_path / "a" / "config.yaml"
+    for file in (run_file, Path("pyproject.toml").resolve(), Path("/etc/hostname")):
+        assert client.get(f"/gradio_api/file={file}").status_code in {403, 404}
     front = client.get("/")
     assert front.status_code == 200
     assert "default-src 'self'" in front.headers["content-security-policy"]

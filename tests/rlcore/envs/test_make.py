@@ -1,13 +1,17 @@
 """From a name to a vector environment that keeps the contract."""
 
 import importlib.util
+import sys
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
 import pytest
 
+import rlcore as rl
 from rlcore.config import ConfigError, MissingExtra
 from rlcore.envs.make import Env, make_env
+from rlcore.runs import list_runs
 
 
 def play(env: Env, steps: int) -> list[np.ndarray]:
@@ -97,6 +101,23 @@ def test_a_pole_held_up_is_cut_off_at_500_steps(backend: str):
         assert not terminated[0]
         ends.append(bool(truncated[0]))
     assert [step for step, end in enumerate(ends, 1) if end] == [500]
+
+
+def test_a_name_may_bring_the_module_that_registers_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "my_envs.py").write_text(
+        "import gymnasium\n"
+        "gymnasium.register('Mine-v0', entry_point='rlcore.envs.probe:Countdown', kwargs={'steps': 2})\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    config = rl.PPOConfig(num_envs=2, horizon=8, hidden=(8,))
+    rl.train("ppo", "my_envs:Mine-v0", config, env_steps=32)
+    gym.registry.pop("Mine-v0")
+    monkeypatch.delitem(sys.modules, "my_envs")  # as in another process
+    run = list_runs()[0]
+    assert run.config["env"] == "my_envs:Mine-v0"
+    assert rl.evaluate(run.path, episodes=2).returns == (2.0, 2.0)
+    gym.registry.pop("Mine-v0")
+    with pytest.raises(ConfigError, match="'no_such:Mine-v0': its module cannot be imported"):
+        make_env("no_such:Mine-v0")
 
 
 def test_a_drawing_environment_is_a_loop_of_single_ones():

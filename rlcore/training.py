@@ -213,6 +213,7 @@ class Session:
 
     def __init__(self, folder: Path, spec: RunSpec, env: Env, agent: Agent, progress: bool):
         self.folder, self.spec, self.agent = folder, spec, agent
+        self.on_gpu = torch.device(spec.device).type == "cuda"
         self.stop_file = folder / "stop"
         if self.stop_file.exists() and self.stop_file.stat().st_mtime < psutil.Process().create_time() - 2:
             self.stop_file.unlink()  # meant for an earlier process; one made while this one was starting counts
@@ -321,6 +322,7 @@ class Session:
                 "elapsed_s": self._seconds(), "log_bytes": self.log.num_bytes(),
                 "recent": list(self.recent), "collector": self.collector.state_dict(),
                 "torch_rng": torch.get_rng_state(),
+                "device_rng": torch.cuda.get_rng_state(self.spec.device) if self.on_gpu else None,
             },
         }
         if self.memory is not None:
@@ -340,6 +342,8 @@ class Session:
             logger.warning("%s cannot save its environments' state: they start new episodes; "
                            "everything else continues exactly.", self.spec.env)
         torch.set_rng_state(state["torch_rng"])
+        if self.on_gpu:
+            torch.cuda.set_rng_state(state["device_rng"], self.spec.device)
         return int(state["log_bytes"])
 
     def _catch_signals(self) -> dict[int, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
+import logging
 import warnings
 from typing import Any, Literal
 
@@ -14,6 +16,8 @@ from gymnasium.vector.utils import batch_space
 
 from rlcore.arrays import Array
 from rlcore.config import ConfigError, MissingExtra, nearest
+
+logger = logging.getLogger("rlcore")
 
 Backend = Literal["native", "envpool", "sync"]
 
@@ -107,8 +111,22 @@ def _build(spec: gym.envs.registration.EnvSpec, num_envs: int, seed: int, backen
 
             return _EnvPool(envpool.make(spec.id, env_type="gymnasium", num_envs=num_envs, seed=seed), num_envs)
         case "sync":
+            if "mujoco" in str(spec.entry_point):
+                _quiet_mujoco()
             drawing: dict[str, Any] = {"render_mode": render_mode} if render_mode else {}  # not all know the word
             return SyncVectorEnv([lambda: gym.make(spec.id, **drawing)] * num_envs)
+
+
+def _quiet_mujoco() -> None:
+    """Send MuJoCo's warnings through logging, each once, instead of into a file in whatever folder one works in."""
+    import mujoco
+
+    mujoco.set_mju_user_warning(_log_once)
+
+
+@functools.cache
+def _log_once(message: str) -> None:
+    logger.info("MuJoCo: %s", message)
 
 
 class _EnvPool(VectorEnv[Any, Any, Any]):

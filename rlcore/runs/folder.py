@@ -9,7 +9,7 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +132,10 @@ def read_spec(path: Path) -> RunSpec:
     values = yaml.safe_load(file.read_text())
     if values["format"] > FORMAT:
         raise ConfigError(f"{path} has run format {values['format']}; this rlcore reads up to {FORMAT}. Update rlcore.")
+    known = {item.name for item in fields(RunSpec)}
+    if strange := values.keys() - known:
+        raise ConfigError(f"{file} has unknown entries: {', '.join(sorted(strange))}. "
+                          f"Known: {', '.join(sorted(known))}.")
     return RunSpec(**values)
 
 

@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m copilot", description="Ask the corpus; turn a request into a plan.")
+    parser = argparse.ArgumentParser("python -m copilot", description="Ask the corpus; turn a request into a plan.")
     commands = parser.add_subparsers(dest="command", required=True)
     opened = argparse.ArgumentParser(add_help=False)
     opened.add_argument("--corpus", type=Path, default=Path("corpus"), help="folder of Markdown pages")
@@ -92,7 +92,7 @@ def _plan(options: argparse.Namespace) -> None:
         raise ConfigError("plan needs a request in words, or both --requests FILE.jsonl and --out RESULTS.jsonl.")
     plan = plan_from_text(" ".join(options.request))
     if plan is None:
-        raise ConfigError("This asks for no training run. Say what to train, such as: train PPO on CartPole with 8 envs.")
+        raise ConfigError("This asks for no training run. Say what to train: train PPO on CartPole with 8 envs.")
     print(render(plan) if isinstance(plan, TrainingPlan) else f"{plan.reason} {plan.alternative}")
 
 

@@ -8,19 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from copilot import cite
-from copilot.answer import BuiltinAnswerer, not_covered
+from copilot.answer import BuiltinAnswerer, nearby, not_covered
 from copilot.embed import Embedder, SentenceEmbedder
 from copilot.index import open_index
 from copilot.llms.base import Answerer
 from copilot.plan import Refusal, TrainingPlan, plan_from_text
-from copilot.retrieve import Found, Passage, Retriever, content_words, has_chinese
+from copilot.retrieve import Found, Passage, Retriever
+from copilot.words import content_words
 from rlcore.catalog import algorithm
 
 _RECALLED = 2                      # how many earlier questions a follow-up may refer to
 _SHORT = 3                         # a question with fewer content words cannot stand alone
 _REFERS = re.compile(r"\b(?:it|its|they|them|their|that|this|these|those|one|ones|same|former|latter|other|instead)\b|"
                      r"它|这个|那个|这种|那种|前者|后者|其", re.IGNORECASE)
-_OPENS_ON = re.compile(r"\s*(?:and|but|so|what about|how about|why|how|then|also|or)\b|\s*(?:那|那么|还有|为什么|怎么)", re.IGNORECASE)
+_GOES_ON = re.compile(r"\s*(?:(?:and|but|so|what about|how about|why|how|then|also|or)\b|那|还有|为什么|怎么)", re.I)
 _ASKS = re.compile(r"[?？]|\b(?:how|what|why|which)\b|怎么|如何|为什么", re.IGNORECASE)
 
 
@@ -104,7 +105,7 @@ class Assistant:
             for answer in self.answerer.stream(found, history):
                 text = f"{about}\n\n{answer}".strip()
                 yield _reply(text, found, done=False, plan=plan)
-            yield _reply(text, found, plan=plan)
+            yield _reply(text or "*Stopped before the first word.*", found, plan=plan)
 
 
 def standalone(question: str, history: Sequence[tuple[str, str]]) -> str:
@@ -121,10 +122,9 @@ def standalone(question: str, history: Sequence[tuple[str, str]]) -> str:
 
 def _is_follow_up(question: str) -> bool:
     words = content_words(question)
-    if has_chinese(question):
-        return bool(_REFERS.search(question)) or len(question) <= 6
-    return len(words) < _SHORT and bool(_REFERS.search(question) or _OPENS_ON.match(question)) or (
-        bool(_REFERS.search(question)) and len(words) <= 2 * _SHORT)
+    if _REFERS.search(question):
+        return len(words) <= 2 * _SHORT
+    return len(words) < _SHORT and bool(_GOES_ON.match(question))
 
 
 def _reply(text: str, found: Found, *, abstained: bool = False, done: bool = True,
@@ -146,12 +146,11 @@ def _about(plan: TrainingPlan | Refusal) -> str:
     if isinstance(plan, Refusal):
         return f"**This run cannot work.** {plan.reason} {plan.alternative}".strip()
     changes = ", ".join(f"`{key}` {value}" for key, value in plan.params.items())
-    return (f"**Train {algorithm(plan.algo).title} on {plan.env}** for {plan.env_steps:,} environment steps, seed {plan.seed}"
-            f"{', with ' + changes if changes else ''}. Open it as a training plan to review its settings and its script.")
+    return (f"**Train {algorithm(plan.algo).title} on {plan.env}** for {plan.env_steps:,} environment steps, "
+            f"seed {plan.seed}{', with ' + changes if changes else ''}. "
+            "Open it as a training plan to review its settings and its script.")
 
 
 def _reading(found: Found) -> str:
     """What the corpus has on a run that was asked for."""
-    near = [f"{passage.chunk.heading_path[-1] if passage.chunk.heading_path else passage.page.title} [{place}]"
-            for place, passage in enumerate(found.passages[:3], start=1)]
-    return "\n\n**Read on:** " + " · ".join(near) if near and found.covered else ""
+    return f"\n\n**Read on:** {nearby(found)}" if found.covered else ""

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
 
-from copilot.corpus import Document
+from copilot.corpus import Document, label, shown
 
 TARGET = 220                       # tokens; MiniLM reads 256, and the titles before a chunk need some of them
-_SLACK = 1.25                      # a section this much over the target is not worth breaking
+_SLACK = 1.5                       # a section this much over the target is not worth breaking
 
 _TOKEN = re.compile(r"[A-Za-z]+|\d+|[^\sA-Za-z\d]")
 _HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.*?)[ #]*$", re.MULTILINE)
@@ -25,8 +25,9 @@ _TABLE_RULE = re.compile(r"\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*$")
 _MATH_ENDS = {"$$": "$$", "\\[": "\\]"}
 # A sentence ends at . ! ? before a space, or at Chinese marks; never inside code, mathematics or a link.
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')*_]{0,2}\s+(?=[\"'(*_`$\[]{0,2}[A-Z0-9`$\\\u4e00-\u9fff])|(?<=[。！？；])")
-_WHOLE = re.compile(r"`[^`]+`|\$\$.+?\$\$|\$[^$\n]+\$|\\\(.+?\\\)|\[[^\]]*\]\([^)]*\)|\b(?:e\.g|i\.e|et al|cf|vs|Eq|Fig|Sec|No|approx)\.",
-                    re.DOTALL)
+_WHOLE = re.compile(               # what looks like a sentence's end in here is none
+    r"`[^`]+`|\$\$.+?\$\$|\$[^$\n]+\$|\\\(.+?\\\)|\[[^\]]*\]\([^)]*\)|"
+    r"\b(?:e\.g|i\.e|et al|cf|vs|Eq|Fig|Sec|No)\.", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ class Chunk:
     start: int                     # characters
     end: int
 
+    @property
+    def is_facts(self) -> bool:
+        """Whether it is a page's front matter in words."""
+        return self.id.endswith("#facts")
+
 
 def tokens(text: str) -> int:
     """About how many tokens an embedder makes of the text: words, numbers and signs, slightly rounded up."""
@@ -69,6 +75,17 @@ def split(document: Document) -> list[Chunk]:
         Chunk(f"{document.path}#{place}", document.path, path, text[start:end].strip(), start, end)
         for place, (path, start, end) in enumerate(spans)
     ]
+
+
+def facts(document: Document) -> list[Chunk]:
+    """A paper's front matter as a chunk of its own, so that it can be found and cited; none for other pages."""
+    if not document.meta.get("year"):
+        return []
+    told = {key: value for key, value in document.meta.items() if key not in ("title", "aliases")}
+    rows = [f"- {label(key)}: {shown(value)}" for key, value in told.items()]
+    heading = f"{(*document.names, document.title)[0]}: key facts"
+    text = "\n".join([f"**{document.title}**", "", *rows])
+    return [Chunk(f"{document.path}#facts", document.path, (heading,), text, 0, 0)]
 
 
 def _entry_level(document: Document) -> int:
@@ -110,7 +127,7 @@ def _parts(text: str, body: Sequence[Block]) -> list[list[Block]]:
     size = 0
     for atom, own in zip(atoms, sizes, strict=True):
         held = parts and (_holds_next(text, parts[-1][-1]) or text[atom.start].islower())   # `where $d_t$ is …`
-        if parts and (held or size + own / 2 <= goal and size + own <= TARGET * _SLACK):
+        if parts and (held or (size + own / 2 <= goal and size + own <= TARGET * _SLACK)):
             parts[-1].append(atom)
             size += own
         else:
@@ -121,7 +138,8 @@ def _parts(text: str, body: Sequence[Block]) -> list[list[Block]]:
 
 def _holds_next(text: str, block: Block) -> bool:
     """Whether a reader needs the next block to make sense of this one: a heading, or `… as follows:`."""
-    return block.kind == "heading" or block.kind == "paragraph" and text[block.start:block.end].rstrip().endswith(":")
+    leads_in = block.kind == "paragraph" and text[block.start:block.end].rstrip().endswith(":")
+    return leads_in or block.kind == "heading"
 
 
 def _atoms(text: str, block: Block) -> list[Block]:
@@ -146,7 +164,7 @@ def sentences(text: str) -> list[str]:
 
 
 def statements(text: str) -> list[str]:
-    """What a passage says, one thing at a time: sentences of its paragraphs; list items, tables, code, equations whole."""
+    """What a passage says, one thing at a time: sentences of paragraphs; items, tables, code, equations whole."""
     found: list[str] = []
     for block in blocks(text):
         piece = text[block.start:block.end].strip()

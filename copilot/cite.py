@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from copilot.chunk import blocks, sentences
-from copilot.retrieve import content_words, stem, stems
+from copilot.words import content_words, stem, stems
 
 _SUPPORTED = 0.6                   # share of a sentence's content words that its passage must have
 _UNSTATED = " *(number not in the sources)*"
@@ -37,16 +37,15 @@ def renumbered(text: str, count: int) -> tuple[str, list[int]]:
 
 def marks(text: str) -> list[int]:
     """The passages a text cites, in order, code and mathematics aside."""
-    found: list[int] = []
-    _prose(text, lambda plain: found.extend(
-        int(number) for match in _MARK.finditer(plain) for number in match.group(1).split(",")) or plain)
-    return list(dict.fromkeys(found))
+    plain = " ".join(_APART.split(text)[::2])
+    return list(dict.fromkeys(int(number) for found in _MARK.findall(plain) for number in found.split(",")))
 
 
 def verified(text: str, passages: Sequence[str]) -> str:
-    """The text with marks that hold: those that do not are dropped, sentences without one get it if a passage supports them.
+    """The text with marks that hold.
 
-    A sentence with a number that none of the passages states says so.
+    Those that do not are dropped; a sentence without one gets it if a passage supports the sentence; a sentence with
+    a number that none of the passages states says so.
     """
     known = [stems(passage) for passage in passages]
     stated = {number for passage in passages for number in _numbers(passage)}

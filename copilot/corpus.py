@@ -35,6 +35,11 @@ class Document:
         return strings(self.meta.get("aliases"))
 
     @property
+    def subjects(self) -> tuple[str, ...]:
+        """Other words under which the page is looked for."""
+        return self.names + strings(self.meta.get("topics"))
+
+    @property
     def url(self) -> str:
         """Where the paper behind the page is; empty for other pages."""
         arxiv = str(self.meta.get("arxiv") or "")
@@ -47,6 +52,18 @@ def strings(value: Any) -> tuple[str, ...]:
     return tuple(str(item) for item in items if str(item).strip())
 
 
+def label(key: str) -> str:
+    """`action_spaces` as people read it."""
+    return {"arxiv": "arXiv", "on_off_policy": "On- or off-policy"}.get(key, key.replace("_", " ").capitalize())
+
+
+def shown(value: Any) -> str:
+    """A front matter value as people read it."""
+    if isinstance(value, Mapping):
+        return "; ".join(f"`{key}` {shown(item)}" for key, item in value.items())
+    return ", ".join(strings(value))
+
+
 def load(root: Path) -> list[Document]:
     """All pages below `root`, sorted by path. README.md files speak to contributors and are left out.
 
@@ -54,10 +71,10 @@ def load(root: Path) -> list[Document]:
         ConfigError: the folder is missing or empty, or a file cannot be read.
     """
     if not root.is_dir():
-        raise ConfigError(f"The corpus folder '{root}' does not exist. Give the folder that holds docs/, papers/ and faq/.")
+        raise ConfigError(f"The corpus folder '{root}' does not exist. Give the folder that holds docs/ and papers/.")
     paths = sorted(path for path in root.rglob("*.md") if path.name != "README.md")
     if not paths:
-        raise ConfigError(f"The corpus folder '{root}' holds no Markdown file (*.md). Give the folder with docs/ and papers/.")
+        raise ConfigError(f"The corpus folder '{root}' has no Markdown file. Give the folder with docs/ and papers/.")
     return [read(path, root) for path in paths]
 
 
@@ -70,14 +87,14 @@ def read(path: Path, root: Path) -> Document:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}). Save it as UTF-8.") from None
+        raise ConfigError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}). Save it as UTF-8.") from None
     front = _FRONT_MATTER.match(text)
     try:
         meta = (yaml.safe_load(front.group(1)) or {}) if front else {}
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f" near line {where.line + 2}" if where else ""
-        raise ConfigError(f"The front matter of {path} is not valid YAML{line}. Quote values that contain a colon.") from None
+        raise ConfigError(f"The front matter of {path} is no YAML{line}. Quote values that contain a colon.") from None
     if not isinstance(meta, dict):
         raise ConfigError(f"The front matter of {path} is a {type(meta).__name__}; it must be 'key: value' lines.")
     body = _HIDDEN.sub("", text[front.end():] if front else text)

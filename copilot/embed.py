@@ -52,7 +52,7 @@ class SentenceEmbedder:
 
             folder = Path(get_model_path())
         if not (folder / "modules.json").is_file():
-            raise ConfigError(f"'{folder}' is not a sentence-transformers folder: it has no modules.json. Give the folder itself.")
+            raise ConfigError(f"'{folder}' has no modules.json. Give the folder of a sentence-transformers model.")
         self.folder = folder
         self._model: Any = None
         self._threads = 1
@@ -98,8 +98,9 @@ class SentenceEmbedder:
             torch.set_num_threads(self._threads if fast else 1)
             with torch.autocast("cpu", torch.bfloat16, enabled=fast and _has_bfloat16()):
                 vectors = self._model.encode(texts, batch_size=len(texts), show_progress_bar=False)
-        vectors = np.asarray(vectors, dtype=np.float32)
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        matrix: Vectors = np.asarray(vectors, dtype=np.float32)
+        matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
+        return matrix
 
 
 def _batches(texts: Sequence[str]) -> Iterator[list[str]]:
@@ -120,13 +121,14 @@ def _has_bfloat16() -> bool:
 
 
 def _load(folder: Path) -> tuple[Any, int]:
-    """The model, and the number of threads torch has by itself. Offline is set before the import, because the libraries read it only then."""
+    """The model, and how many threads torch takes by itself."""
+    # The libraries read these only when they are imported.
     os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", DO_NOT_TRACK="1")
     import torch
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # the library's gap
     model = SentenceTransformer(str(folder), device="cpu", local_files_only=True, trust_remote_code=False)
     return model, torch.get_num_threads()
 

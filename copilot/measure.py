@@ -77,7 +77,8 @@ def _planned(request: str) -> dict[str, Any]:
     if plan is None:
         return {"algo": "", "env": "", "params": {}, "refused": False, "reason": ""}
     if isinstance(plan, Refusal):
-        return {"algo": plan.algo, "env": plan.env, "params": {}, "refused": True, "reason": f"{plan.reason} {plan.alternative}"}
+        reason = f"{plan.reason} {plan.alternative}"
+        return {"algo": plan.algo, "env": plan.env, "params": {}, "refused": True, "reason": reason}
     params = {**plan.params, "env_steps": plan.env_steps, "seed": plan.seed}
     return {"algo": plan.algo, "env": plan.env, "params": params, "refused": False, "reason": ""}
 

@@ -1,7 +1,17 @@
-"""Words that say nothing about a topic, and everyday Chinese words of the field in English.
+"""Words: which of them tell one topic from another, what their forms share, and Chinese ones in English.
 
 The corpus is English. Its glossary translates the terms; the table here has the words around them.
 """
+
+from __future__ import annotations
+
+import re
+
+_WORD = re.compile(r"[a-z0-9][a-z0-9_.+'-]*[a-z0-9+]|[a-z0-9]")
+_INNER = re.compile(r"[-_.'+]")
+_CHINESE_CHARACTER = re.compile(r"[\u3400-\u9fff]")
+_CHINESE_RUN = re.compile(r"[\u3400-\u9fff](?:\s*[\u3400-\u9fff])*")
+_ENDING = re.compile(r"(?:ations?|ings?|ies|ed|es|s|ly|e|y)$")
 
 _STOPWORDS = """
 a about above after again all also always am an and any anyone are as ask asked asking at be because been
@@ -79,3 +89,40 @@ _CHINESE_STOPWORDS = """
 STOPWORDS = frozenset(_STOPWORDS.split())
 CHINESE_STOPWORDS = frozenset(_CHINESE_STOPWORDS.split())
 CHINESE = dict(entry.strip().split(" ", 1) for entry in _CHINESE.split("|"))
+
+
+def has_chinese(text: str) -> bool:
+    """Whether any of it is Chinese."""
+    return bool(_CHINESE_CHARACTER.search(text))
+
+
+def without_chinese(text: str) -> str:
+    """The rest of the text."""
+    return _CHINESE_CHARACTER.sub(" ", text)
+
+
+def spaced(text: str) -> str:
+    """The text with every Chinese character a word of its own: SQLite knows no Chinese word boundaries."""
+    return _CHINESE_CHARACTER.sub(r" \g<0> ", text)
+
+
+def content_words(text: str) -> list[str]:
+    """The words that can tell one topic from another, hyphenated ones also in parts; Chinese in pairs of characters."""
+    found: list[str] = []
+    for word in _WORD.findall(text.lower()):
+        parts = [part for part in _INNER.split(word) if part]
+        found += [word, *parts] if len(parts) > 1 else parts
+    for run in _CHINESE_RUN.findall(text):
+        run = "".join(run.split())
+        found += [run[place:place + 2] for place in range(max(1, len(run) - 1))]
+    return [word for word in dict.fromkeys(found) if word not in STOPWORDS and (len(word) > 1 or not word.isascii())]
+
+
+def stem(word: str) -> str:
+    """What the forms of an English word share, roughly."""
+    return _ENDING.sub("", word) if len(word) > 4 else word
+
+
+def stems(text: str) -> set[str]:
+    """The stems of all words of a text, of hyphenated ones also those of their parts."""
+    return {stem(part) for word in _WORD.findall(text.lower()) for part in (word, *_INNER.split(word))}

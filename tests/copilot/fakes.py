@@ -62,7 +62,8 @@ title: "FAQ: debugging"
 # FAQ: debugging
 
 ## Why are my losses NaN?
-Losses become NaN when a gradient explodes or a log-probability is minus infinity. Clip the gradient norm and lower the learning rate.
+Losses become NaN when a gradient explodes or a log-probability is minus infinity. \
+Clip the gradient norm and lower the learning rate.
 
 1. Print the largest observation.
 2. Clip the gradient norm at 0.5.

@@ -1,0 +1,149 @@
+"""Writes the index of a corpus into a new folder: index.sqlite, which holds all, and chroma/, derived from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from copilot.chunk import Chunk, facts, split, statements
+from copilot.corpus import Document
+from copilot.embed import Embedder, Progress
+from copilot.words import spaced
+from rlcore.config import ConfigError
+
+FORMAT = 3                         # raise it when what a build writes changes
+_STATEMENT = 300                   # characters of a table or a listing that say what it is about
+_BATCH = 1000                      # vectors per Chroma call
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT);
+CREATE TABLE documents (path TEXT PRIMARY KEY, title TEXT, meta TEXT);
+CREATE TABLE chunks (place INTEGER PRIMARY KEY, id TEXT UNIQUE, doc_path TEXT, heading_path TEXT, text TEXT,
+                     start INTEGER, end INTEGER);
+CREATE TABLE vectors (hash TEXT PRIMARY KEY, vector BLOB);
+CREATE TABLE entries (place INTEGER, slot INTEGER, hash TEXT, PRIMARY KEY (place, slot));
+CREATE VIRTUAL TABLE words USING fts5(title, heading, aliases, body, tokenize = 'porter unicode61 remove_diacritics 2');
+"""
+
+Paged = list[tuple[Document, Chunk]]
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What an index was made from; it is fresh as long as this is the same."""
+
+    format: int
+    embedder: str
+    corpus: str                    # hash of all pages
+
+    @classmethod
+    def of(cls, documents: Sequence[Document], embedder: Embedder) -> Stamp:
+        """The stamp that a fresh index of these pages has."""
+        pages = [[page.path, page.title, page.text, page.meta] for page in documents]
+        return cls(FORMAT, embedder.identity, _hash(json.dumps(pages, sort_keys=True, default=str)))
+
+    @classmethod
+    def read(cls, build: Path) -> Stamp | None:
+        """The stamp of a stored index; None if it cannot say."""
+        try:
+            with closing(sqlite3.connect(build / "index.sqlite")) as sql:
+                return cls(**json.loads(sql.execute("SELECT value FROM meta WHERE key = 'stamp'").fetchone()[0]))
+        except (sqlite3.DatabaseError, TypeError, ValueError):
+            return None
+
+
+def build_index(
+    documents: Sequence[Document], embedder: Embedder, build: Path, old: Path | None, progress: Progress,
+) -> None:
+    """Write the whole index into the new folder `build`; texts that the `old` index holds are not embedded again.
+
+    Raises:
+        ConfigError: the pages have no text.
+    """
+    chunks = [(page, chunk) for page in documents for chunk in [*split(page), *facts(page)] if chunk.text]
+    if not chunks:
+        raise ConfigError("The corpus has no text: all its pages are empty. Write something into one of them.")
+    stamp = Stamp.of(documents, embedder)
+    entries = {(place, slot): text for place, (page, chunk) in enumerate(chunks)
+               for slot, text in enumerate(embedded_texts(page, chunk))}
+    vectors = _vectors(sorted(set(entries.values())), embedder, old, progress)
+    progress(0.95, "Writing the index")
+    build.mkdir()
+    with closing(sqlite3.connect(build / "index.sqlite")) as sql, sql:
+        sql.executescript(_SCHEMA)
+        _write_chunks(sql, documents, chunks)
+        sql.executemany("INSERT INTO vectors VALUES (?, ?)", vectors.items())
+        sql.executemany("INSERT INTO entries VALUES (?, ?, ?)", [(*key, _hash(text)) for key, text in entries.items()])
+        sql.execute("INSERT INTO meta VALUES ('stamp', ?)", (json.dumps(asdict(stamp)),))
+    _fill_chroma(build)
+    progress(1.0, "Index ready")
+
+
+def embedded_texts(page: Document, chunk: Chunk) -> list[str]:
+    """What of a chunk is embedded: the passage below its titles, its heading alone, and each thing that it says.
+
+    People often ask in the words of a heading, or for one fact in a passage on something wider.
+    """
+    trail = " > ".join((page.title, *chunk.heading_path))
+    also = f" ({', '.join(page.names)})" if page.names else ""
+    body = re.sub(r"^#+ .*$", "", chunk.text, flags=re.MULTILINE).strip()
+    said = [statement[:_STATEMENT] for statement in statements(chunk.text)]
+    return [f"{trail}{also}\n{body}", (page.title, *chunk.heading_path)[-1], *said]
+
+
+def _vectors(texts: Sequence[str], embedder: Embedder, old: Path | None, progress: Progress) -> dict[str, bytes]:
+    """The vector of every text by the text's hash, from the old index where it has them."""
+    stamp = Stamp.read(old) if old else None
+    known: dict[str, bytes] = {}
+    if old and stamp and stamp.embedder == embedder.identity:
+        with closing(sqlite3.connect(old / "index.sqlite")) as sql, suppress(sqlite3.DatabaseError):
+            known = dict(sql.execute("SELECT hash, vector FROM vectors"))      # it only saves time
+    missing = [text for text in texts if _hash(text) not in known]
+    if missing:
+        fresh = embedder.encode_documents(missing, lambda done, text: progress(0.95 * done, text))
+        known |= {_hash(text): vector.tobytes() for text, vector in zip(missing, fresh, strict=True)}
+    return {key: known[key] for key in map(_hash, texts)}
+
+
+def _write_chunks(sql: sqlite3.Connection, documents: Sequence[Document], chunks: Paged) -> None:
+    sql.executemany("INSERT INTO documents VALUES (?, ?, ?)", [
+        (page.path, page.title, json.dumps(page.meta, default=str)) for page in documents])
+    sql.executemany("INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?)", [
+        (place, chunk.id, chunk.doc_path, json.dumps(chunk.heading_path), chunk.text, chunk.start, chunk.end)
+        for place, (_, chunk) in enumerate(chunks)])
+    sql.executemany("INSERT INTO words (rowid, title, heading, aliases, body) VALUES (?, ?, ?, ?, ?)", [
+        (place, *map(spaced, (page.title, " ".join(chunk.heading_path), " ".join(page.subjects), chunk.text)))
+        for place, (page, chunk) in enumerate(chunks)])
+
+
+def chroma(build: Path) -> Any:
+    """The embedded Chroma of a build: in this process, without telemetry."""
+    import chromadb
+    from chromadb.config import Settings
+
+    return chromadb.PersistentClient(path=str(build / "chroma"), settings=Settings(anonymized_telemetry=False))
+
+
+def _fill_chroma(build: Path) -> None:
+    """Give Chroma the vectors that SQLite holds; explicit ones, since its own embedder would go to the network."""
+    collection = chroma(build).create_collection(
+        "entries", embedding_function=None, configuration={"hnsw": {"space": "cosine"}})
+    with closing(sqlite3.connect(build / "index.sqlite")) as sql:
+        rows = sql.execute("SELECT place, slot, vector FROM entries JOIN vectors USING (hash) ORDER BY 1, 2").fetchall()
+    for start in range(0, len(rows), _BATCH):
+        batch = rows[start:start + _BATCH]
+        collection.add(ids=[f"{place}.{slot}" for place, slot, _ in batch],
+                       embeddings=np.stack([np.frombuffer(blob, np.float32) for _, _, blob in batch]))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

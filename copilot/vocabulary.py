@@ -1,0 +1,113 @@
+"""What the corpus has names for, and how a question uses them: terms, comparisons, Chinese into English."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from copilot.chunk import Chunk
+from copilot.corpus import Document
+from copilot.words import CHINESE, CHINESE_STOPWORDS, STOPWORDS, has_chinese
+from rlcore.catalog import ENVIRONMENTS
+
+_COMPARES = re.compile(
+    r"\b(?:vs|versus|differ\w*|compar\w*|distin\w*|better|worse|prefer\w*|choose|which|should|instead)\b|"
+    r"区别|不同|差异|相比|比较|对比|还是|哪个|更好", re.IGNORECASE)
+# What may stand between the two names of a comparison: `PPO and SAC`, `double DQN over the plain DQN`.
+_BETWEEN = re.compile(
+    r"\W*(?:\w+\W+){0,2}(?:and|or|vs|versus|over|than|to|from|with|of|和|与|跟|还是|比|、|,|/)(?:\W+\w+){0,2}?\W*",
+    re.IGNORECASE)
+_DEFINES = re.compile(
+    r"^\W*(?:what(?:'s| is| are)|define|explain|describe|introduce|meaning of)\b(?:\W+[\w-]+){1,4}\W*$", re.IGNORECASE)
+_CALLED = re.compile(r"\*(?:Chinese|Also):\*([^*·\n]+)")
+
+
+@dataclass(frozen=True)
+class Term:
+    """Something the corpus has a name for."""
+
+    name: str                      # in English, as a heading has it
+    forms: tuple[str, ...]         # all that people write for it, English and Chinese
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question as the search needs it."""
+
+    english: str                   # Chinese that nothing translates is still in it
+    terms: tuple[Term, ...]
+    sides: tuple[Term, ...]        # the two that it compares; empty if it does not compare
+    defines: bool                  # it asks what something is
+
+
+class Vocabulary:
+    """Knows the terms of one corpus: its papers, its glossary's entries and the catalogue's environments."""
+
+    def __init__(self, documents: Iterable[Document], chunks: Iterable[Chunk]):
+        glossary = [Term(chunk.heading_path[-1], _forms([chunk.heading_path[-1], *_called(chunk.text)]))
+                    for chunk in chunks if chunk.doc_path.endswith("glossary.md") and chunk.heading_path]
+        papers = [Term(page.names[0], _forms(page.names)) for page in documents if page.names and page.meta.get("year")]
+        places = [Term(place.title, _forms([place.title, place.id, place.id.rsplit("-", 1)[0]]))
+                  for place in ENVIRONMENTS.values()]
+        terms = [*papers, *glossary, *places]
+        self._by_form = {form.lower(): term for term in reversed(terms) for form in term.forms}
+        self._by_form |= {term.name.lower(): term for term in reversed(terms)}     # its own name before another's alias
+        self._pattern = _any_of(self._by_form)
+        chinese = {form: term.name for form, term in self._by_form.items() if has_chinese(form)}
+        self._translated = dict.fromkeys(CHINESE_STOPWORDS, "") | CHINESE | chinese
+        known = "|".join(map(re.escape, sorted(self._translated, key=len, reverse=True)))
+        self._segments = re.compile(rf"{known}|[A-Za-z0-9][A-Za-z0-9_.+-]*|.", re.IGNORECASE)
+
+    def read(self, question: str) -> Asked:
+        """What a question asks for."""
+        mentions = [(self._by_form[match.group().lower()], match) for match in self._pattern.finditer(question)
+                    if match.group().lower() not in STOPWORDS or match.group().isupper()]
+        english = self._english(question)
+        return Asked(english, tuple(dict.fromkeys(term for term, _ in mentions)), _sides(question, mentions),
+                     bool(_DEFINES.search(english)))
+
+    def _english(self, question: str) -> str:
+        """The question itself; a Chinese one word for word."""
+        if not has_chinese(question):
+            return question
+        words = (match.group() for match in self._segments.finditer(question))
+        return " ".join(self._translated.get(word.lower(), word) for word in words)
+
+
+def without(text: str, term: Term) -> str:
+    """The text without the names of a term."""
+    return _any_of(term.forms).sub(" ", text)
+
+
+def _sides(question: str, mentions: Sequence[tuple[Term, re.Match[str]]]) -> tuple[Term, ...]:
+    if _COMPARES.search(question):
+        for (one, before), (other, after) in pairwise(mentions):
+            if one != other and _BETWEEN.fullmatch(question[before.end():after.start()]):
+                return one, other
+    return ()
+
+
+def _called(text: str) -> list[str]:
+    """The other names that a glossary entry gives: `*Chinese:* 价值函数 · *Also:* critic, V`."""
+    return [form for line in _CALLED.findall(text) for form in re.split(r"[,;/，、；]", line)]
+
+
+def _forms(names: Iterable[str]) -> tuple[str, ...]:
+    """The names; of `name (abbreviation)` both."""
+    found: list[str] = []
+    for name in names:
+        both = re.fullmatch(r"(.+?)\s*[(（](.+?)[)）]\s*", name)
+        found += both.groups() if both else [name]
+    return tuple(dict.fromkeys(form.strip(" .*_`") for form in found if len(form.strip(" .*_`")) > 1))
+
+
+def _any_of(forms: Iterable[str]) -> re.Pattern[str]:
+    """What matches any form, the longest first; ASCII ones as whole words or plurals, Chinese has no word edges."""
+    parts = [
+        (r"(?<![\w-])" if form[0].isascii() else "") + re.escape(form)
+        + (r"(?=(?:s|'s)?(?![\w-]))" if form[-1].isascii() else "")
+        for form in sorted(forms, key=len, reverse=True)
+    ]
+    return re.compile("|".join(parts) or "(?!)", re.IGNORECASE | re.ASCII)

@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Any
 
 from copilot.assistant import Assistant
-from copilot.plan import Refusal, plan_from_text
+from copilot.plan import plan_for, to_row
 from rlcore.config import ConfigError
 
 
@@ -68,19 +68,8 @@ def plan_all(requests: Path, out: Path) -> int:
     rows = list(_rows(requests, "request"))
     with _writer(out) as write:
         for row in rows:
-            write({"id": row["id"], **_planned(row["request"])})
+            write(to_row(plan_for(row["request"]), row["id"]))
     return len(rows)
-
-
-def _planned(request: str) -> dict[str, Any]:
-    plan = plan_from_text(request)
-    if plan is None:
-        return {"algo": "", "env": "", "params": {}, "refused": False, "reason": ""}
-    if isinstance(plan, Refusal):
-        reason = f"{plan.reason} {plan.alternative}"
-        return {"algo": plan.algo, "env": plan.env, "params": {}, "refused": True, "reason": reason}
-    params = {**plan.params, "env_steps": plan.env_steps, "seed": plan.seed}
-    return {"algo": plan.algo, "env": plan.env, "params": params, "refused": False, "reason": ""}
 
 
 def _rows(path: Path, needed: str) -> Iterator[dict[str, Any]]:

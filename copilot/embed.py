@@ -6,6 +6,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -55,9 +56,8 @@ class SentenceEmbedder:
             raise ConfigError(f"'{folder}' has no modules.json. Give the folder of a sentence-transformers model.")
         self.folder = folder
         self._model: Any = None
-        self._threads = 1
         self._lock = threading.Lock()
-        self._query = lru_cache(maxsize=512)(self._encode_query)
+        self._query = lru_cache(maxsize=512)(lambda text: self._encode([text])[0])
 
     @property
     def identity(self) -> str:
@@ -69,38 +69,34 @@ class SentenceEmbedder:
         self.encode_query("warm")
 
     def encode_documents(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
-        """[N, dim]. Texts of like length share a batch, so that little is padded."""
+        """[N, dim]. Texts of like length share a batch, so that little is padded; each core has batches of its own."""
         order = sorted(range(len(texts)), key=lambda place: -tokens(texts[place]))
-        rows: list[Vectors] = []
-        total, done = sum(map(len, texts)), 0
-        for batch in _batches([texts[place] for place in order]):
-            rows.append(self._encode(batch, fast=True))
-            done += sum(map(len, batch))
-            if progress:
-                progress(done / total, f"Reading the corpus: {done / total:.0%} of {total:,} characters")
+        batches = list(_batches([texts[place] for place in order]))
+        total, done, rows = sum(map(len, texts)), 0, []
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for batch, vectors in zip(batches, pool.map(self._encode, batches), strict=True):
+                rows.append(vectors)
+                done += sum(map(len, batch))
+                if progress:
+                    progress(done / total, f"Reading the corpus: {done / total:.0%} of {total:,} characters")
         return np.concatenate(rows)[np.argsort(order)]
 
     def encode_query(self, text: str) -> Vectors:
         """[dim]. Repeated queries are remembered."""
-        return self._query(text)
-
-    def _encode_query(self, text: str) -> Vectors:
-        vector: Vectors = self._encode([text], fast=False)[0]
+        vector: Vectors = self._query(text)
         return vector
 
-    def _encode(self, texts: list[str], fast: bool) -> Vectors:
-        """[N, dim]. `fast`: all threads, and bfloat16 where the processor has it; one short text gains from neither."""
-        with self._lock:
-            if self._model is None:
-                self._model, self._threads = _load(self.folder)
-            import torch
+    def _encode(self, texts: list[str]) -> Vectors:
+        """[N, dim], on the thread that calls."""
+        with self._lock:               # tokenizers cannot be shared, the model can
+            self._model = self._model or _load(self.folder)
+            features = self._model.preprocess(texts)
+        import torch
 
-            torch.set_num_threads(self._threads if fast else 1)
-            with torch.autocast("cpu", torch.bfloat16, enabled=fast and _has_bfloat16()):
-                vectors = self._model.encode(texts, batch_size=len(texts), show_progress_bar=False)
-        matrix: Vectors = np.asarray(vectors, dtype=np.float32)
-        matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
-        return matrix
+        with torch.inference_mode():
+            vectors: Vectors = self._model(features)["sentence_embedding"].float().numpy()
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors
 
 
 def _batches(texts: Sequence[str]) -> Iterator[list[str]]:
@@ -112,16 +108,7 @@ def _batches(texts: Sequence[str]) -> Iterator[list[str]]:
         start += count
 
 
-def _has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 in hardware: then it is several times faster, elsewhere slower."""
-    import torch
-
-    has = torch.cpu.get_capabilities()
-    return bool(has.get("avx512_bf16") or has.get("amx_bf16") or has.get("bf16"))
-
-
-def _load(folder: Path) -> tuple[Any, int]:
-    """The model, and how many threads torch takes by itself."""
+def _load(folder: Path) -> Any:
     # The libraries read these only when they are imported.
     os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", DO_NOT_TRACK="1")
     import torch
@@ -129,8 +116,11 @@ def _load(folder: Path) -> tuple[Any, int]:
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # the library's gap
-    model = SentenceTransformer(str(folder), device="cpu", local_files_only=True, trust_remote_code=False)
-    return model, torch.get_num_threads()
+    torch.set_num_threads(1)           # threads that wait for each other are slow wherever something else runs
+    model = SentenceTransformer(str(folder), device="cpu", local_files_only=True, trust_remote_code=False).eval()
+    has = torch.cpu.get_capabilities()
+    # In hardware bfloat16 is three times faster and turns MiniLM's vectors by less than a degree; elsewhere it is slow.
+    return model.to(torch.bfloat16) if has.get("avx512_bf16") or has.get("amx_bf16") else model
 
 
 @lru_cache(maxsize=4)

@@ -14,7 +14,7 @@ import shutil
 import sqlite3
 import threading
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +60,9 @@ class Index:
             Chunk(id, path, tuple(json.loads(trail)), text, start, end) for id, path, trail, text, start, end in
             self._rows("SELECT id, doc_path, heading_path, text, start, end FROM chunks ORDER BY place")
         ]
+        rows = self._rows("SELECT place, vector FROM entries JOIN vectors USING (hash) ORDER BY place, slot")
+        self._vectors = np.stack([np.frombuffer(blob, np.float32) for _, blob in rows])        # [entries, dim]
+        self._starts = np.searchsorted([place for place, _ in rows], range(len(self.chunks) + 1)).tolist()
 
     def match(self, expression: str, limit: int) -> dict[int, float]:
         """BM25 of the chunks that match an FTS5 expression, best first; higher is better."""
@@ -72,28 +75,21 @@ class Index:
 
     def near(self, vector: Vectors, limit: int) -> list[int]:
         """The chunks that own the `limit` entries nearest to a query, best first."""
-        count = min(limit, self._collection.count())
+        count = min(limit, len(self._vectors))
         found = self._collection.query(query_embeddings=vector[None], n_results=count, include=[])
         return list(dict.fromkeys(int(entry.split(".")[0]) for entry in found["ids"][0]))
 
-    def closeness(self, vector: Vectors, places: Collection[int]) -> dict[int, Closeness]:
+    def closeness(self, vector: Vectors, places: Iterable[int]) -> dict[int, Closeness]:
         """The exact cosine similarities of given chunks to a query."""
-        marks = ",".join("?" * len(places))
-        rows = self._rows("SELECT place, vector FROM entries JOIN vectors USING (hash) "
-                          f"WHERE place IN ({marks}) ORDER BY place, slot", *places)
-        matrix = np.frombuffer(b"".join(blob for _, blob in rows), np.float32).reshape(len(rows), -1)
-        values = (matrix @ vector).tolist() if rows else []
-        found: dict[int, list[float]] = {}
-        for (place, _), value in zip(rows, values, strict=True):
-            found.setdefault(place, []).append(value)
-        return {place: Closeness(own[0], own[1], tuple(own[2:])) for place, own in found.items()}
+        values = (self._vectors @ vector).tolist()
+        own = {place: values[self._starts[place]:self._starts[place + 1]] for place in places}
+        return {place: Closeness(passage, heading, tuple(said)) for place, (passage, heading, *said) in own.items()}
 
     def holds_what_it_should(self) -> bool:
         """Whether Chroma has as many vectors as SQLite, and finds some of them."""
-        (count,), = self._rows("SELECT count(*) FROM entries")
-        probes = self._rows("SELECT place, vector FROM entries JOIN vectors USING (hash) WHERE slot = 0 LIMIT 3")
-        return self._collection.count() == count and all(
-            place in self.near(np.frombuffer(blob, np.float32), 3) for place, blob in probes)
+        probes = range(0, len(self.chunks), max(1, len(self.chunks) // 4))
+        return self._collection.count() == len(self._vectors) and all(
+            place in self.near(self._vectors[self._starts[place]], 3) for place in probes)
 
     def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         with self._lock:

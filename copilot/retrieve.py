@@ -70,7 +70,7 @@ class Retriever:
 
     def __init__(self, index: Index, embedder: Embedder):
         self._index, self._embedder = index, embedder
-        self._vocabulary = Vocabulary(index.documents.values(), index.chunks)
+        self._vocabulary = Vocabulary(list(index.documents.values()), index.chunks)
         self._source_lists = {place for place, chunk in enumerate(index.chunks)
                               if chunk.heading_path and _SOURCES.match(chunk.heading_path[-1])}
 
@@ -82,7 +82,9 @@ class Retriever:
     def find(self, question: str, limit: int = 8) -> Found:
         """The passages for a question, best first: at most `limit`, and the key facts of what it compares."""
         asked = self._vocabulary.read(question)
-        weights = self._weights(asked.english)
+        spread = {word: self._index.containing(word) for word in content_words(asked.english)}
+        # A word weighs by how few chunks have it; one that none has weighs most.
+        weights = {word: log((self.size + 1) / (len(places) + 0.5)) for word, places in spread.items()}
         rankings = [self._rank(asked.english, asked.terms, asked.defines)]
         for side, other in zip(asked.sides, reversed(asked.sides), strict=True):
             rankings.append(self._rank(without(asked.english, other), [side]))
@@ -96,7 +98,7 @@ class Retriever:
             question,
             tuple(self._passage(place, best.get(place, 0.0)) for place in places),
             self._relevance(places, rankings, weights),
-            self._evidence(asked, weights, rankings[0]),
+            _evidence(asked, spread, weights, rankings[0]),
             asked.sides,
             tuple(places.index(place) for place in facts),
         )
@@ -121,28 +123,6 @@ class Retriever:
                 scores[place] += _OPENING      # a page begins by saying what its subject is
         return Ranking(dict(sorted(scores.items(), key=lambda item: -item[1])), close)
 
-    def _weights(self, english: str) -> dict[str, float]:
-        """The content words of a question by how few chunks have them; a word that none has weighs most."""
-        counts = {word: len(self._index.containing(word)) for word in content_words(english)}
-        return {word: log((self.size + 1) / (count + 0.5)) for word, count in counts.items()}
-
-    def _evidence(self, asked: Asked, weights: Mapping[str, float], ranking: Ranking) -> float:
-        """How surely the corpus covers a question, in [0, 1].
-
-        Similarity alone misleads: a long question about something else may lie nearer than a short one about this
-        corpus. So it also counts how many of the corpus's own terms the question uses, and what share of its words,
-        rare ones first, the best passages have. The weights are a logistic regression on questions within
-        reinforcement learning and outside it.
-        """
-        if not ranking.close:
-            return 0.0
-        nearest = max(max(one.passage, one.heading) for one in ranking.close.values())
-        said = max(max(one.statements, default=0.0) for one in ranking.close.values())
-        top = list(ranking.scores)[:5]
-        held = sum(weight for word, weight in weights.items() if not self._index.containing(word).isdisjoint(top))
-        share = held / sum(weights.values()) if weights else 0.0
-        return 1 / (1 + exp(5.3 - 2.4 * nearest - 1.7 * said - 2.6 * share - 2.25 * min(len(asked.terms), 3)))
-
     def _relevance(
         self, places: Iterable[int], rankings: Sequence[Ranking], weights: Mapping[str, float],
     ) -> dict[str, float]:
@@ -164,6 +144,27 @@ class Retriever:
                  for name in self._index.documents[chunk.doc_path].names}
         places = [named[side.name] for side in sides if side.name in named]
         return places if len(set(places)) == len(sides) else []
+
+
+def _evidence(
+    asked: Asked, spread: Mapping[str, set[int]], weights: Mapping[str, float], ranking: Ranking,
+) -> float:
+    """How surely the corpus covers a question, in [0, 1].
+
+    Similarity alone misleads: a long question about something else may lie nearer than a short one about this corpus.
+    So it also counts how many of the corpus's terms and pages' subjects the question names, and what share of its
+    words, rare ones first, the best passages have. The coefficients are a logistic regression on questions within
+    reinforcement learning and this program, and outside them.
+    """
+    if not ranking.close:
+        return 0.0
+    nearest = max(max(one.passage, one.heading) for one in ranking.close.values())
+    said = max(max(one.statements, default=0.0) for one in ranking.close.values())
+    top = list(ranking.scores)[:5]
+    held = sum(weights[word] for word, places in spread.items() if not places.isdisjoint(top))
+    share = held / sum(weights.values()) if weights else 0.0
+    named = 2.2 * min(len(asked.terms), 3) + 1.3 * min(len(asked.subjects), 2)
+    return 1 / (1 + exp(8.2 - 4.3 * nearest - 2.7 * said - 4.3 * share - named))
 
 
 def _meaning(close: Closeness) -> float:

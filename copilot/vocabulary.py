@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -38,6 +38,7 @@ class Asked:
 
     english: str                   # Chinese that nothing translates is still in it
     terms: tuple[Term, ...]
+    subjects: frozenset[str]       # what else it names that pages are about, such as `tensorboard`
     sides: tuple[Term, ...]        # the two that it compares; empty if it does not compare
     defines: bool                  # it asks what something is
 
@@ -45,7 +46,7 @@ class Asked:
 class Vocabulary:
     """Knows the terms of one corpus: its papers, its glossary's entries and the catalogue's environments."""
 
-    def __init__(self, documents: Iterable[Document], chunks: Iterable[Chunk]):
+    def __init__(self, documents: Collection[Document], chunks: Iterable[Chunk]):
         glossary = [Term(chunk.heading_path[-1], _forms([chunk.heading_path[-1], *_called(chunk.text)]))
                     for chunk in chunks if chunk.doc_path.endswith("glossary.md") and chunk.heading_path]
         papers = [Term(page.names[0], _forms(page.names)) for page in documents if page.names and page.meta.get("year")]
@@ -55,6 +56,7 @@ class Vocabulary:
         self._by_form = {form.lower(): term for term in reversed(terms) for form in term.forms}
         self._by_form |= {term.name.lower(): term for term in reversed(terms)}     # its own name before another's alias
         self._pattern = _any_of(self._by_form)
+        self._subjects = _any_of({subject for page in documents for subject in page.subjects})
         chinese = {form: term.name for form, term in self._by_form.items() if has_chinese(form)}
         self._translated = dict.fromkeys(CHINESE_STOPWORDS, "") | CHINESE | chinese
         known = "|".join(map(re.escape, sorted(self._translated, key=len, reverse=True)))
@@ -64,9 +66,10 @@ class Vocabulary:
         """What a question asks for."""
         mentions = [(self._by_form[match.group().lower()], match) for match in self._pattern.finditer(question)
                     if match.group().lower() not in STOPWORDS or match.group().isupper()]
-        english = self._english(question)
-        return Asked(english, tuple(dict.fromkeys(term for term, _ in mentions)), _sides(question, mentions),
-                     bool(_DEFINES.search(english)))
+        english, terms = self._english(question), tuple(dict.fromkeys(term for term, _ in mentions))
+        subjects = {match.group().lower() for match in self._subjects.finditer(english)}
+        subjects -= {form.lower() for term in terms for form in term.forms}
+        return Asked(english, terms, frozenset(subjects), _sides(question, mentions), bool(_DEFINES.search(english)))
 
     def _english(self, question: str) -> str:
         """The question itself; a Chinese one word for word."""

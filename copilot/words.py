@@ -20,7 +20,7 @@ down during each either else etc even ever every few for from further get gets g
 going good got had happen happens has have having he hello help her here hi him his how however i if im in
 instead into is isn it its itself just know like ll lot m make makes making many may maybe me mean means
 might more most much must my need needs no nor not now of off often on once one only or other our out over
-own please possible question quite rather re read really s same say see seem seems she should shouldn show
+own per please possible question quite rather re read really s same say see seem seems she should shouldn show
 since so some someone something still such sure t take than thank thanks that the their them then there
 these they thing things think this those though through to too trying two under understand until up us use
 used uses using ve very want wants was we well were what when where whether which while who whom whose why
@@ -78,6 +78,7 @@ _CHINESE = """
 """
 
 _CHINESE_STOPWORDS = """
+看 查看 找 来 去 试 觉得 遇到 得到 开始 现在 目前 直接 完全 只能 必须 能否 是否 有没有 是不是 到底 究竟 具体
 的 了 着 过 吗 呢 吧 啊 呀 我 我们 你 你们 他 它 它们 是 在 有 和 与 及 或 不 没 没有 会 可以 可能 能 应该
 应 一个 一些 一种 一下 这 这个 这些 这样 那 那个 那些 对 于 对于 关于 用 使用 采用 时候 时 请 请问 大家
 什么 哪 哪些 哪个 哪种 为 到 从 把 被 让 给 但 但是 而 而且 因为 所以 如果 就 也 都 还 还是 很 太 更 最

@@ -1,0 +1,92 @@
+"""Finding: by words, by meaning, in Chinese, for both sides of a comparison; and knowing when there is nothing."""
+
+from pathlib import Path
+
+import pytest
+
+from copilot.index import open_index
+from copilot.retrieve import Retriever
+from copilot.vocabulary import Vocabulary
+from copilot.words import content_words
+from tests.copilot.fakes import PAGES, WordEmbedder, write_corpus
+
+
+def retriever(folder: Path, pages: dict[str, str] | None = None) -> Retriever:
+    embedder = WordEmbedder()
+    return Retriever(open_index(write_corpus(folder / "corpus", pages), folder / "index", embedder), embedder)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    return retriever(tmp_path_factory.mktemp("finding")).find
+
+
+def test_scores_fall_from_at_most_one(found):
+    scores = [passage.score for passage in found("Why does PPO clip the ratio?").passages]
+    assert scores == sorted(scores, reverse=True) and 0 <= scores[-1] < scores[0] <= 1
+
+
+@pytest.mark.parametrize("question", ["", "???", '" OR NEAR(', "the of and", "\x00", "🤖", "截", "a" * 5000])
+def test_no_question_breaks_the_search(found, question):
+    assert not found(question).covered
+
+
+def test_a_chinese_question_is_read_in_english(found):
+    best = found("什么是价值函数?").passages[0]
+    assert best.chunk.heading_path[-1] == "Value function"
+
+
+def test_chinese_that_nothing_translates_counts_against_the_corpus(found):
+    assert found("红烧肉怎么做").evidence < 0.1 < 0.5 < found("PPO 的截断和价值函数").evidence
+
+
+def test_a_comparison_brings_both_sides_and_their_facts(found):
+    result = found("Should I use PPO or SAC?")
+    assert [side.name for side in result.sides] == ["PPO", "SAC"]
+    assert [result.passages[place].chunk.id for place in result.facts] == ["papers/ppo.md#facts", "papers/sac.md#facts"]
+    assert {passage.page.path for passage in result.passages[:3]} >= {"papers/ppo.md", "papers/sac.md"}
+
+
+@pytest.mark.parametrize("question", [
+    "I use PPO. Which observations does it need, now that the temperature of my room with SAC in it is high?",
+    "Does PPO clip?",
+    "What is the difference?",
+])
+def test_two_names_in_one_question_are_not_always_compared(found, question):
+    assert found(question).sides == ()
+
+
+def test_lists_of_sources_are_not_answers(found):
+    headings = [passage.chunk.heading_path[-1] for passage in found("Schulman PPO sources").passages]
+    assert headings and "Sources for PPO" not in headings
+
+
+def test_what_says_the_same_is_found_once(tmp_path):
+    text = "# {}\n\n## Why?\n\nReplay breaks the correlation of consecutive steps and lets each be used many times.\n"
+    twice = {"a.md": text.format("One"), "b.md": text.format("One"), "c.md": "# Other\n\nSomething else on replay.\n"}
+    paths = [passage.page.path for passage in retriever(tmp_path, twice).find("replay correlation").passages]
+    assert sorted(paths) == ["a.md", "c.md"]
+
+
+def test_what_is_asked_by_name_begins_with_the_page_on_it(tmp_path):
+    pages = PAGES | {"docs/ppo.md": "# PPO\n\nPPO is an algorithm.\n\n## PPO and PPO\n\nPPO PPO PPO is mentioned.\n"}
+    assert retriever(tmp_path, pages).find("What is PPO?").passages[0].chunk.id == "docs/ppo.md#0"
+
+
+@pytest.mark.parametrize(("question", "terms"), [
+    ("does HER paper use PER?", ["Hindsight", "PER"]),
+    ("she lost her card per accident", []),
+    ("TDs", ["TD"]),
+    ("LunarLander-v3 crashes", ["Lunar Lander"]),
+])
+def test_abbreviations_that_are_words_count_only_in_capitals(tmp_path, question, terms):
+    index = open_index(write_corpus(tmp_path / "c", {"glossary.md": (
+        "# Glossary\n\n### Hindsight (HER)\nRelabels.\n\n### PER\n*Also:* prioritized replay\n\nx.\n\n### TD\ny.\n")}),
+        tmp_path / "i", WordEmbedder())
+    read = Vocabulary(list(index.documents.values()), index.chunks).read(question)
+    assert [term.name.split(" (")[0] for term in read.terms] == terms
+
+
+def test_content_words_leave_out_what_every_question_has():
+    assert content_words("How do I use the Q-learning update, please?") == ["q-learning", "learning", "update"]
+    assert content_words("价值函数") == ["价值", "值函", "函数"]

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import psutil
-
 from gui import plots
 from gui.code import code_html
 from gui.parts import LIVE, ago, badge, count, duration, empty, notice, short, table
@@ -55,14 +53,7 @@ def has_checkpoint(path: Path) -> bool:
 
 def wrapping_up(run: Run) -> bool:
     """Whether training is over and its script still evaluates or films: the run is done, but more files will come."""
-    if run.state != "finished" or not run.status.pid:
-        return False
-    try:
-        process = psutil.Process(run.status.pid)
-        same: bool = abs(process.create_time() - run.status.pid_started) < 2
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    return run.state == "finished" and bool(run.status.pid) and run.process_lives
 
 
 def videos(path: Path) -> list[Path]:

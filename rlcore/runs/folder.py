@@ -80,9 +80,14 @@ class Run:
     @property
     def state(self) -> str:
         """The status's state, or "interrupted" if it claims to run and its process is gone."""
-        if self.status.state in _ALIVE and not _process_lives(self.status):
+        if self.status.state in _ALIVE and not self.process_lives:
             return "interrupted"
         return self.status.state
+
+    @property
+    def process_lives(self) -> bool:
+        """Whether the process that last spoke for the run, or the one just launched, is still there."""
+        return _process_lives(self.status)
 
     @property
     def can_resume(self) -> bool:

@@ -135,14 +135,15 @@ def chroma(build: Path) -> Any:
 
 def _fill_chroma(build: Path) -> None:
     """Give Chroma the vectors that SQLite holds; explicit ones, since its own embedder would go to the network."""
-    collection = chroma(build).create_collection(
-        "entries", embedding_function=None, configuration={"hnsw": {"space": "cosine"}})
     with closing(sqlite3.connect(build / "index.sqlite")) as sql:
         rows = sql.execute("SELECT place, slot, vector FROM entries JOIN vectors USING (hash) ORDER BY 1, 2").fetchall()
-    for start in range(0, len(rows), _BATCH):
-        batch = rows[start:start + _BATCH]
-        collection.add(ids=[f"{place}.{slot}" for place, slot, _ in batch],
-                       embeddings=np.stack([np.frombuffer(blob, np.float32) for _, _, blob in batch]))
+    with closing(chroma(build)) as client:
+        collection = client.create_collection(
+            "entries", embedding_function=None, configuration={"hnsw": {"space": "cosine"}})
+        for start in range(0, len(rows), _BATCH):
+            batch = rows[start:start + _BATCH]
+            collection.add(ids=[f"{place}.{slot}" for place, slot, _ in batch],
+                           embeddings=np.stack([np.frombuffer(blob, np.float32) for _, _, blob in batch]))
 
 
 def _hash(text: str) -> str:

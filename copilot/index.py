@@ -14,6 +14,7 @@ import shutil
 import sqlite3
 import threading
 import uuid
+import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -48,10 +49,13 @@ class Closeness:
 class Index:
     """An open index: its chunks, and the two ways to search them. Chunks are named by their place in `chunks`."""
 
-    def __init__(self, folder: Path, collection: Any):
+    def __init__(self, folder: Path):
         self._sql = sqlite3.connect(folder / "index.sqlite", check_same_thread=False)
+        client = chroma(folder)
+        # Chroma keeps one engine per path: one that nobody closes would serve the next opening from files now gone.
+        weakref.finalize(self, _close, self._sql, client)
         self._lock = threading.Lock()  # one connection, many visitors
-        self._collection = collection
+        self._collection = client.get_collection("entries", embedding_function=None)
         self.documents = {         # by path, without their texts
             path: Document(path, title, "", json.loads(meta))
             for path, title, meta in self._rows("SELECT path, title, meta FROM documents")
@@ -94,6 +98,11 @@ class Index:
     def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         with self._lock:
             return self._sql.execute(sql, values).fetchall()
+
+
+def _close(sql: sqlite3.Connection, client: Any) -> None:
+    sql.close()
+    client.close()
 
 
 def quoted(word: str) -> str:
@@ -156,7 +165,7 @@ def _attach(build: Path) -> Index:
         raise Damaged(f"{build} ended the process that opened it.")
     trying.touch()
     try:
-        index = Index(build, chroma(build).get_collection("entries", embedding_function=None))
+        index = Index(build)
         whole = index.holds_what_it_should()
     except (KeyboardInterrupt, SystemExit):
         trying.unlink()

@@ -1,9 +1,9 @@
 """What people call things: the field's algorithms, environments and settings, in English and Chinese.
 
-Tables, plus the two functions that turn a name into a pattern. Names are plain text, several of them separated
-by `|`; a space stands for a space, an underscore, a hyphen or nothing. A name in capitals behind `!` counts only in
-capitals, because in small letters it is an English word (HER, PER). What rlcore itself offers is not repeated here:
-the catalogue's own names are always known, and its entry decides wherever both have one.
+Tables, plus the two functions that turn a name into a pattern. Names are plain text, several of them separated by
+`|`; a space stands for a space, an underscore, a hyphen, a bracket or nothing. A name in capitals behind `!` counts
+only in capitals, because in small letters it is an English word (HER, PER). What rlcore itself offers is not repeated
+here: the catalogue's own names are always known, and its entry decides wherever both have one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def pattern(names: str, prefix: str = "", suffix: str = "") -> re.Pattern[str]:
     """What matches any of the names, longest first; ASCII edges must be word edges, Chinese ones need not be."""
     found = []
     for name in sorted((part.strip() for part in names.split("|")), key=len, reverse=True):
-        body = r"[\s_-]*".join(re.escape(word) for word in name.lstrip("!").split())
+        body = r"[\s_(-]*".join(re.escape(word) for word in name.lstrip("!").split())
         body = f"(?-i:{body})" if name.startswith("!") else body
         before = r"(?<![a-z0-9_])" if name[0].isascii() else ""
         after = r"(?![a-z0-9_])" if name[-1].isascii() else ""
@@ -49,43 +49,62 @@ class KnownAlgorithm:
 
 # Keys are the names that rlcore gives or would give them.
 ALGORITHMS: dict[str, KnownAlgorithm] = {
-    "ppo": KnownAlgorithm("PPO", "PPO2 | PPO clip | proximal policy optimization | 近端策略优化"),
+    "ppo": KnownAlgorithm("PPO",
+        "PPO2 | PPO clip | proximal policy optimization | recurrent PPO | PPO LSTM | LSTM PPO | PPO GRU | GRU PPO | "
+        "maskable PPO | 近端策略优化"),
+    "ppo_lagrangian": KnownAlgorithm("PPO-Lagrangian",
+        "PPO lag | lagrangian PPO | constrained PPO | safe PPO | PPO拉格朗日 | 拉格朗日PPO | 约束PPO"),
+    "cpo": KnownAlgorithm("CPO", "!CPO | constrained policy optimization", ANY, ("ppo_lagrangian", "ppo")),
     "dqn": KnownAlgorithm("DQN",
-        "DDQN | D3QN | deep q | deep q learning | deep q network | deep q networks | 双DQN | 双重DQN | 深度Q网络 | "
-        "深度Q学习", DISCRETE, ("dqn", "ppo")),
+        "DDQN | D3QN | C51 | categorical DQN | distributional DQN | deep q | deep q learning | deep q network | "
+        "deep q networks | 双DQN | 双重DQN | 深度Q网络 | 深度Q学习", DISCRETE, ("dqn", "ppo")),
     "sac": KnownAlgorithm("SAC", "soft actor critic | 柔性演员评论家 | 软演员评论家", CONTINUOUS, ("sac",)),
     "sac_discrete": KnownAlgorithm("Discrete SAC",
         "discrete SAC | SAC discrete | discrete soft actor critic | SACD | SAC离散 | 离散SAC | 离散版SAC | "
         "离散动作SAC", DISCRETE, ("dqn",)),
-    "a2c": KnownAlgorithm("A2C", "A2C | A3C | advantage actor critic | actor critic | 优势演员评论家 | 演员评论家"),
+    "a2c": KnownAlgorithm("A2C",
+        "A2C | advantage actor critic | actor critic | recurrent A2C | A2C LSTM | LSTM A2C | 优势演员评论家 | "
+        "演员评论家"),
+    "a3c": KnownAlgorithm("A3C", "A3C | asynchronous advantage actor critic", ANY, ("a2c", "ppo")),
     "reinforce": KnownAlgorithm("REINFORCE",
-        "!REINFORCE | !VPG | policy gradient | vanilla policy gradient | 策略梯度"),
+        "!REINFORCE | !VPG | policy gradient | vanilla policy gradient | 策略梯度", ANY, ("a2c", "ppo")),
     "trpo": KnownAlgorithm("TRPO", "TRPO | trust region policy optimization | 信赖域策略优化"),
     "ppg": KnownAlgorithm("PPG", "PPG | phasic policy gradient"),
     "impala": KnownAlgorithm("IMPALA", "IMPALA | v trace"),
     "appo": KnownAlgorithm("APPO", "APPO | asynchronous PPO"),
-    "acktr": KnownAlgorithm("ACKTR", "ACKTR"),
-    "acer": KnownAlgorithm("ACER", "ACER"),
+    "acktr": KnownAlgorithm("ACKTR", "ACKTR", ANY, ("trpo", "ppo")),
+    "acer": KnownAlgorithm("ACER", "ACER", ANY, ("a2c", "ppo")),
     "daac": KnownAlgorithm("DAAC", "DAAC"),
     "drac": KnownAlgorithm("DrAC", "DrAC"),
     "q_learning": KnownAlgorithm("tabular Q-learning",
         "q learning | tabular q learning | q table | Q学习 | Q表", DISCRETE, ("dqn",)),
     "sarsa": KnownAlgorithm("SARSA", "SARSA", DISCRETE, ("dqn",)),
     "rainbow": KnownAlgorithm("Rainbow", "rainbow | rainbow DQN", DISCRETE, ("dqn",)),
-    "c51": KnownAlgorithm("C51", "C51 | categorical DQN | distributional DQN", DISCRETE, ("dqn",)),
-    "qrdqn": KnownAlgorithm("QR-DQN", "QR DQN | quantile regression DQN", DISCRETE, ("dqn",)),
-    "iqn": KnownAlgorithm("IQN", "IQN | FQF | implicit quantile networks", DISCRETE, ("dqn",)),
-    "r2d2": KnownAlgorithm("R2D2", "R2D2 | DRQN", DISCRETE, ("dqn",)),
-    "pqn": KnownAlgorithm("PQN", "PQN", DISCRETE, ("dqn",)),
+    "qrdqn": KnownAlgorithm("QR-DQN", "QR DQN | quantile DQN | quantile regression DQN | 分位数回归DQN",
+        DISCRETE, ("dqn",)),
+    "iqn": KnownAlgorithm("IQN", "IQN | implicit quantile network | implicit quantile networks | 隐式分位数网络",
+        DISCRETE, ("dqn",)),
+    "fqf": KnownAlgorithm("FQF", "FQF | fully parameterized quantile function", DISCRETE, ("iqn", "dqn")),
+    "r2d2": KnownAlgorithm("R2D2",
+        "R2D2 | DRQN | recurrent DQN | DQN LSTM | LSTM DQN | DQN GRU | GRU DQN | recurrent q learning | "
+        "deep recurrent q learning | deep recurrent q network | 循环DQN", DISCRETE, ("dqn",)),
+    "pqn": KnownAlgorithm("PQN", "PQN | parallelized q network", DISCRETE, ("dqn",)),
     "ddpg": KnownAlgorithm("DDPG",
         "DDPG | deep deterministic policy gradient | 深度确定性策略梯度", CONTINUOUS, ("sac",)),
     "td3": KnownAlgorithm("TD3", "TD3 | twin delayed DDPG | 双延迟DDPG", CONTINUOUS, ("sac",)),
     "tqc": KnownAlgorithm("TQC", "TQC | truncated quantile critics", CONTINUOUS, ("sac",)),
-    "redq": KnownAlgorithm("REDQ", "REDQ | DroQ", CONTINUOUS, ("sac",)),
+    "recurrent_td3": KnownAlgorithm("Recurrent-TD3",
+        "recurrent TD3 | TD3 LSTM | LSTM TD3 | TD3 GRU | GRU TD3 | RTD3 | 循环TD3", CONTINUOUS, ("td3",)),
+    "recurrent_sac": KnownAlgorithm("Recurrent-SAC",
+        "recurrent SAC | SAC LSTM | LSTM SAC | SAC GRU | GRU SAC | RSAC | 循环SAC", CONTINUOUS, ("sac",)),
+    "rdpg": KnownAlgorithm("RDPG", "RDPG | recurrent DDPG | recurrent deterministic policy gradient", CONTINUOUS,
+        ("recurrent_td3", "sac")),
+    "redq": KnownAlgorithm("REDQ", "REDQ | randomized ensembled double q learning", CONTINUOUS, ("sac",)),
+    "droq": KnownAlgorithm("DroQ", "DroQ", CONTINUOUS, ("redq", "sac")),
     "crossq": KnownAlgorithm("CrossQ", "CrossQ", CONTINUOUS, ("sac",)),
-    "d4pg": KnownAlgorithm("D4PG", "D4PG", CONTINUOUS, ("sac",)),
+    "d4pg": KnownAlgorithm("D4PG", "D4PG", CONTINUOUS, ("ddpg", "sac")),
     "modsac": KnownAlgorithm("ModSAC", "ModSAC | reliable SAC", CONTINUOUS, ("sac",)),
-    "drqv2": KnownAlgorithm("DrQ-v2", "DrQ v2 | DrQ", CONTINUOUS, ("sac",)),
+    "drqv2": KnownAlgorithm("DrQ-v2", "DrQ v2 | DrQ", CONTINUOUS, ("td3", "sac")),
     "mpo": KnownAlgorithm("MPO", "!MPO | V MPO", ANY, ("sac", "ppo")),
     "ars": KnownAlgorithm("ARS", "!ARS | augmented random search"),
     "es": KnownAlgorithm("evolution strategies", "evolution strategies | CMA ES | OpenAI ES"),
@@ -93,13 +112,13 @@ ALGORITHMS: dict[str, KnownAlgorithm] = {
     "gail": KnownAlgorithm("GAIL", "GAIL | AIRL"),
     "cql": KnownAlgorithm("CQL", "CQL | conservative q learning", ANY, ("sac", "dqn")),
     "iql": KnownAlgorithm("IQL", "IQL | implicit q learning", ANY, ("sac", "dqn")),
-    "td3bc": KnownAlgorithm("TD3+BC", "TD3 BC | TD3+BC", CONTINUOUS, ("sac",)),
+    "td3bc": KnownAlgorithm("TD3+BC", "TD3 BC | TD3+BC", CONTINUOUS, ("td3", "sac")),
     "awac": KnownAlgorithm("AWAC", "AWAC | AWR", ANY, ("sac", "ppo")),
     "bcq": KnownAlgorithm("BCQ", "BCQ", ANY, ("sac", "dqn")),
     "decision_transformer": KnownAlgorithm("Decision Transformer", "decision transformer"),
     "muzero": KnownAlgorithm("MuZero", "MuZero | EfficientZero | AlphaZero | AlphaGo", DISCRETE, ("dqn",)),
     "dreamer": KnownAlgorithm("Dreamer", "Dreamer | DreamerV2 | DreamerV3 | Dreamer v3"),
-    "mbpo": KnownAlgorithm("MBPO", "MBPO", CONTINUOUS, ("sac",)),
+    "mbpo": KnownAlgorithm("MBPO", "MBPO", CONTINUOUS, ("redq", "sac")),
     "grpo": KnownAlgorithm("GRPO", "GRPO | group relative policy optimization"),
     "dpo": KnownAlgorithm("DPO", "DPO | direct preference optimization"),
     "qmix": KnownAlgorithm("QMIX", "QMIX", DISCRETE, ("dqn",), agents=True),
@@ -119,7 +138,7 @@ class Variant:
     names: str
     setting: str            # the rlcore setting that switches it on, where an algorithm has it
     value: object = True
-    of: str = ""            # only an addition to this algorithm
+    of: frozenset[str] = frozenset()    # an addition to these algorithms alone; empty: to any
 
     @property
     def essential(self) -> bool:
@@ -127,17 +146,30 @@ class Variant:
         return "{}" in self.title
 
 
+_Q_LEARNING = frozenset({"dqn", "rainbow", "qrdqn", "iqn", "r2d2", "pqn"})
+_MEMORY = Variant("recurrent {}",
+    "recurrent | recurrent PPO | recurrent A2C | RNN | 循环网络 | 循环神经网络 | 循环", "core", "lstm")
 VARIANTS: tuple[Variant, ...] = (
     Variant("Double {}",
-        "double | double DQN | double q | DDQN | D3QN | 双DQN | 双重DQN | 双Q | 双重Q", "double", of="dqn"),
-    Variant("Dueling {}", "dueling | duelling | D3QN | 对决网络 | 竞争网络", "dueling", of="dqn"),
+        "double | double DQN | double q | DDQN | D3QN | 双DQN | 双重DQN | 双Q | 双重Q", "double", of=_Q_LEARNING),
+    Variant("Dueling {}", "dueling | duelling | D3QN | 对决网络 | 竞争网络", "dueling", of=_Q_LEARNING),
     Variant("Noisy {}",
-        "noisy nets | noisy net | noisy networks | noisy layers | noisy DQN | 噪声网络", "noisy", of="dqn"),
-    Variant("recurrent {}", "recurrent | LSTM | GRU | RNN | 循环网络 | 循环神经网络 | 循环", "recurrent"),
+        "noisy | noisy nets | noisy net | noisy networks | noisy layers | noisy DQN | 噪声网络", "noisy",
+        of=_Q_LEARNING),
+    Variant("C51 {}", "C51 | categorical | categorical DQN | distributional | distributional DQN", "atoms", 51,
+        frozenset({"dqn", "rainbow"})),
+    _MEMORY,
+    Variant("recurrent {}",
+        "LSTM | PPO LSTM | LSTM PPO | A2C LSTM | LSTM A2C | DQN LSTM | LSTM DQN | TD3 LSTM | LSTM TD3 | SAC LSTM | "
+        "LSTM SAC", "core", "lstm"),
+    Variant("recurrent {}", "GRU | PPO GRU | GRU PPO | DQN GRU | GRU DQN | TD3 GRU | GRU TD3 | SAC GRU | GRU SAC",
+        "core", "gru"),
+    Variant("transformer {}", "transformer | transformers | GTrXL | attention memory", "core", "transformer"),
     Variant("masked {}",
-        "action masking | action mask | maskable | invalid action masking | 动作掩码 | 动作屏蔽", "action_mask"),
+        "action masking | action mask | action masks | maskable | maskable PPO | invalid action masking | 动作掩码 | "
+        "动作屏蔽", "action_mask"),
     Variant("{}+PER",
-        "!PER | prioritized replay | prioritized experience replay | prioritized buffer | 优先经验回放 | "
+        "!PER | prioritized | prioritized replay | prioritized experience replay | prioritized buffer | 优先经验回放 | "
         "优先级经验回放 | 优先回放", "prioritized"),
     Variant("{}+HER", "!HER | hindsight | hindsight experience replay | 事后经验回放 | 后见经验回放", "hindsight"),
     Variant("{}+ICM", "ICM | intrinsic curiosity | intrinsic curiosity module | curiosity | 好奇心", "bonus", "icm"),
@@ -162,9 +194,37 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("normalised rewards",
         "normalize reward | normalize rewards | normalized rewards | reward normalization | reward scaling | "
         "VecNormalize | 奖励归一化 | 归一化奖励", "normalize_reward"),
+    Variant("n-step returns",
+        "n step returns | n step DQN | n step q learning | multi step | multi step returns | multi step DQN | "
+        "多步回报 | 多步", "n_step", 3),
+    Variant("the KL penalty", "KL penalty | adaptive KL | adaptive KL penalty | KL惩罚", "surrogate", "kl_penalty"),
+    Variant("PopArt", "PopArt | pop art", "normalize_value", "popart"),
+    Variant("Ornstein-Uhlenbeck noise", "Ornstein Uhlenbeck | OU noise | OU噪声", "exploration", "ornstein_uhlenbeck"),
+    Variant("bfloat16", "bfloat16 | bf16", "precision", "bfloat16"),
     Variant("gSDE", "gSDE | SDE | use SDE | state dependent exploration", "state_dependent_noise"),
     Variant("convolutional networks", "CnnPolicy | CNN | convolutional | 卷积", "encoder", "cnn"),
 )
+
+
+# What an algorithm always has, as settings of others.
+INCLUDED: dict[str, frozenset[str]] = {
+    "rainbow": frozenset({"double", "dueling", "noisy", "prioritized", "atoms", "n_step"}),
+    "r2d2": frozenset({"double", "prioritized", "n_step", "core"}),
+    "recurrent_td3": frozenset({"core"}),
+    "recurrent_sac": frozenset({"core"}),
+    "qrdqn": frozenset({"double"}),
+    "iqn": frozenset({"double"}),
+}
+USUAL_MEMORY = _MEMORY    # names no core: an algorithm that always has one keeps its own
+# With memory, these are algorithms of their own.
+RECURRENT = {"dqn": "r2d2", "td3": "recurrent_td3", "sac": "recurrent_sac"}
+# Additions that are options of `rl.train` and not in a plan → why, and how else.
+RUN_OPTIONS: dict[str, str] = {
+    "action_mask": 'No bundled environment says which actions are legal; where one does, in info["action_mask"], '
+                   "rl.train(…, action_mask=True) lets the agent choose among them alone.",
+    "hindsight": "A plan has no hindsight replay; in an environment with goals, rl.train(…, hindsight=0.8) has it for "
+                 "off-policy algorithms.",
+}
 
 
 @dataclass(frozen=True)
@@ -177,6 +237,7 @@ class Family:
     acts: frozenset[str] = DISCRETE
     goal: bool = False         # observations carry an achieved and a desired goal
     agents: bool = False       # several agents at once
+    extra: str = ""            # what brings them for `rl.train`: pip install "rl-copilot[extra]"
 
 
 FAMILIES: tuple[Family, ...] = (
@@ -186,7 +247,7 @@ FAMILIES: tuple[Family, ...] = (
         "Enduro FishingDerby Freeway Frostbite Gopher Gravitar IceHockey Jamesbond JourneyEscape Kangaroo Krull "
         "KungFuMaster MontezumaRevenge MsPacman NameThisGame Phoenix Pitfall Pong Pooyan PrivateEye Qbert Riverraid "
         "RoadRunner Robotank Seaquest Skiing Solaris SpaceInvaders StarGunner Tennis TimePilot Tutankham UpNDown "
-        "Venture VideoPinball WizardOfWor YarsRevenge Zaxxon Atari", "LunarLander-v3"),
+        "Venture VideoPinball WizardOfWor YarsRevenge Zaxxon Atari", "LunarLander-v3", extra="atari"),
     Family("MinAtar", "MinAtar", "LunarLander-v3"),
     Family("toy text", "FrozenLake FrozenLake8x8 Taxi CliffWalking Blackjack", "CartPole-v1"),
     Family("Box2D with pixels", "CarRacing", "LunarLanderContinuous-v3", ANY),
@@ -197,14 +258,17 @@ FAMILIES: tuple[Family, ...] = (
         "FetchReach FetchPush FetchSlide FetchPickAndPlace HandReach HandManipulateBlock HandManipulateEgg "
         "HandManipulatePen PointMaze AntMaze AdroitHand FrankaKitchen PandaReach PandaPush",
         "Reacher-v5", CONTINUOUS, goal=True),
-    Family("MiniGrid", "MiniGrid BabyAI DoorKey KeyCorridor FourRooms MultiRoom ObstructedMaze", "Acrobot-v1"),
-    Family("Procgen", "Procgen CoinRun StarPilot BigFish", "LunarLander-v3"),
+    Family("MiniGrid", "MiniGrid BabyAI DoorKey KeyCorridor FourRooms MultiRoom ObstructedMaze", "Acrobot-v1",
+        extra="minigrid"),
+    Family("Procgen", "Procgen CoinRun StarPilot BigFish", "LunarLander-v3", extra="envpool"),
     Family("VizDoom", "VizDoom Doom", "LunarLander-v3"),
     Family("Crafter", "Crafter NetHack MineRL Minecraft", "LunarLander-v3"),
     Family("DeepMind Control",
         "cheetah_run walker_walk walker_run walker_stand hopper_hop hopper_stand humanoid_walk humanoid_run "
         "cartpole_swingup cartpole_balance pendulum_swingup ball_in_cup finger_spin reacher_easy reacher_hard "
-        "quadruped_walk quadruped_run DMControl", "HalfCheetah-v5", CONTINUOUS),
+        "quadruped_walk quadruped_run DMControl", "HalfCheetah-v5", CONTINUOUS, extra="envpool"),
+    Family("Safety-Gymnasium", "SafetyGym SafetyPointGoal1 SafetyCarGoal1 SafetyPointButton1 SafetyAntVelocity",
+        "rlcore/HalfCheetahVelocity-v5", CONTINUOUS),
     Family("Meta-World", "MetaWorld", "Reacher-v5", CONTINUOUS),
     Family("Isaac", "IsaacGym IsaacLab Brax", "Ant-v5", CONTINUOUS),
     Family("trading", "FinRL StockTrading", "Pendulum-v1", CONTINUOUS),
@@ -259,7 +323,7 @@ WEAK_ENV_NAMES = frozenset(
 
 # A setting's further names; rlcore's own are always known. Where an algorithm has no such setting, the plan says so.
 SETTINGS: dict[str, str] = {
-    "learning_rate": "lr | learning rate | step size | actor lr | learning rate start | 学习率 | 步长",
+    "learning_rate": "lr | learning rate | step size | actor lr | critic lr | learning rate start | 学习率 | 步长",
     "num_envs": (
         "num envs | n envs | num env | n env | nenvs | num environments | number of envs | number of environments | "
         "number of parallel environments | n parallel envs | num workers | n rollout threads | 环境数 | 环境数量 | "
@@ -305,9 +369,39 @@ SETTINGS: dict[str, str] = {
         "max grad norm | gradient clipping | gradient clip | grad clip | clip grad | grad norm | 梯度裁剪"
     ),
     "target_kl": "target kl | kl target | kl limit | max kl",
+    "max_kl": (
+        "max kl | kl bound | max kl divergence | trust region | trust region size | target kl | kl target | kl limit"
+    ),
+    "cost_limit": "cost limit | cost budget | cost threshold | max cost | 成本上限 | 代价上限",
+    "q_lambda": "q lambda | td lambda | lambda | λ",
+    "core_size": (
+        "core size | lstm size | lstm hidden size | lstm units | gru size | gru hidden size | gru units | rnn size | "
+        "rnn hidden size | rnn hidden dim"
+    ),
+    "sequence_length": "sequence length | seq len | seq length | bptt length | bptt | 序列长度",
+    "burn_in": "burn in | burn in length",
+    "actor_learning_rate": "actor lr | actor learning rate | policy lr | pi lr",
+    "noise_std": (
+        "noise std | exploration noise | action noise | expl noise | exploration std | sigma | noise sigma | "
+        "探索噪声 | 动作噪声"
+    ),
+    "target_noise": "target noise | policy noise | target policy noise | 目标噪声",
+    "target_noise_clip": "target noise clip | noise clip",
+    "policy_every": "policy every | policy delay | policy freq | policy frequency | actor delay | 策略延迟",
+    "num_critics": "num critics | n critics | number of critics | critic ensemble size | ensemble size",
+    "num_quantiles": "num quantiles | n quantiles | number of quantiles",
+    "quantiles": "num quantiles | n quantiles | number of quantiles | 分位数",
+    "dropped_quantiles": "dropped quantiles | top quantiles to drop | top quantiles to drop per net",
+    "atoms": "num atoms | n atoms | number of atoms | 原子数",
+    "v_min": "v min | vmin",
+    "v_max": "v max | vmax",
+    "target_entropy": "target entropy | 目标熵",
+    "reward_scale": "reward scale | 奖励缩放",
+    "dual_clip": "dual clip | dual clip coef",
+    "value_clip": "value clip | clip range vf | vf clip | value clipping",
     "capacity": (
         "capacity | buffer size | buffer | replay buffer | replay size | replay buffer size | replay memory | "
-        "replay capacity | memory size | memory capacity | buffer capacity | 经验池 | 经验池大小 | 缓冲区 | "
+        "replay capacity | memory | memory size | memory capacity | buffer capacity | 经验池 | 经验池大小 | 缓冲区 | "
         "缓冲区大小 | 回放池 | 回放缓冲区 | 经验回放大小"
     ),
     "learning_starts": (
@@ -329,7 +423,10 @@ SETTINGS: dict[str, str] = {
         "min epsilon | 最小探索率"
     ),
     "epsilon_steps": "epsilon decay | epsilon decay steps | eps decay | exploration steps",
-    "alpha": "alpha | α | temperature | 温度 | 温度系数",
+    "alpha": "alpha | α",
+    "temperature": "temperature | 温度 | 温度系数",
+    "priority_alpha": "priority alpha | per alpha",
+    "priority_beta": "priority beta | per beta | beta | β",
     "hidden": (
         "hidden | hidden sizes | hidden size | hidden layers | hidden units | hidden dims | hidden dim | net arch | "
         "mlp layers | 隐藏层 | 隐层 | 网络结构"
@@ -369,6 +466,11 @@ COUNTS: dict[str, str] = {
     "epochs": "epochs | epoch | passes",
     "num_minibatches": "minibatches | mini batches | 小批量 | 小批次",
     "num_episodes": "episodes | episode | games | 回合 | 局 | 轮",
+    "frame_stack": "frames stacked | stacked frames | 堆叠帧",
+    "n_step": (
+        "step return | step returns | step target | step targets | step TD | step bootstrapping | step q learning | "
+        "步回报 | 步自举"
+    ),
     "num_seeds": "seeds | random seeds | runs | 个种子 | 个随机种子 | 个不同种子",
 }
 

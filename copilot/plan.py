@@ -12,7 +12,20 @@ from difflib import get_close_matches
 from math import isfinite
 from typing import Any
 
-from copilot.lexicon import ALGORITHMS, FAMILIES, NOT_IN_A_PLAN, VARIANTS, WEAK_ENV_NAMES, Family, Variant, pattern
+from copilot.lexicon import (
+    ALGORITHMS,
+    FAMILIES,
+    INCLUDED,
+    NOT_IN_A_PLAN,
+    RECURRENT,
+    RUN_OPTIONS,
+    USUAL_MEMORY,
+    VARIANTS,
+    WEAK_ENV_NAMES,
+    Family,
+    Variant,
+    pattern,
+)
 from copilot.request import (
     Mention,
     algorithms,
@@ -33,6 +46,7 @@ _CONTINUOUS = re.compile(r"(?<!not )(?<!non-)(?<![a-z])continuous(?!\s*=\s*false
 _FIRST = ("CartPole-v1", "Pendulum-v1")    # quick ones, where no environment is named
 _GPU = re.compile(r"(?<!no )(?<!without )(?<![a-z])(?:gpus?|cuda)(?![a-z])", re.IGNORECASE)
 _GENERAL = {"num_envs", "env_steps", "seed", "target_return"}    # mean the same whatever the algorithm
+_OF_RUN = ("env_steps", "seed", "target_return", "evaluate_episodes", "record_video")
 _DECLINED = re.compile(r"(?:\bno|\bnot|\bwithout|不用|不要|不加|不带)\s*$", re.IGNORECASE)
 
 
@@ -71,7 +85,7 @@ class TrainingPlan:
     def title(self) -> str:
         """The algorithm with the additions that were asked for: `Double DQN`."""
         added = [one for one in VARIANTS if self.params.get(one.setting) == one.value]
-        return _titled(catalog.algorithm(self.algo).title, added)
+        return _titled(self.algo, catalog.algorithm(self.algo).title, added)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -173,21 +187,46 @@ def _place(name: str, written: str, continuous: bool) -> _Place:
     return _Place(_clean(name))
 
 
-def _variants(text: str, algo: str) -> dict[Variant, object]:
-    """The additions that a text names → their value; a switch that is declined ("no …") is False."""
+def _variants(text: str, algo: str, named: Sequence[Mention]) -> dict[Variant, object]:
+    """The additions that a text names → their value; a switch that is declined ("no …") is False.
+
+    Of what stands inside an algorithm's name only its own additions count: the LSTM of "LSTM-PPO", but not the
+    transformer of "Decision Transformer".
+    """
     found: dict[Variant, object] = {}
     for one in VARIANTS:
-        match = pattern(one.names).search(text)
-        if match and one.of in ("", algo):
+        match = next((seen for seen in pattern(one.names).finditer(text) if _is_addition(one, seen, named)), None)
+        if match and (not one.of or algo in one.of):
             declined = _DECLINED.search(text[: match.start()])
             if not declined or one.value is True:
                 found[one] = not declined if one.value is True else one.value
     return found
 
 
-def _titled(title: str, variants: Sequence[Variant]) -> str:
-    for one in variants:
-        title = one.title.format(title) if one.essential else title
+def _is_addition(one: Variant, match: re.Match[str], named: Sequence[Mention]) -> bool:
+    around = next((name for name in named if name.start < match.end() and match.start() < name.end), None)
+    return around is None or around.key in (one.of or catalog.ALGORITHMS)
+
+
+def _with_memory(method: _Method, variants: dict[Variant, object]) -> tuple[_Method, dict[Variant, object]]:
+    """The algorithm that has a memory for the one that was named with it: recurrent SAC is one of its own."""
+    cores = [one for one, value in variants.items() if one.setting == "core" and value]
+    if cores and method.name in RECURRENT and method.name in catalog.ALGORITHMS:
+        method = _method(RECURRENT[method.name])
+    if len(cores) > 1 or _included(method.name, "core"):
+        variants = {one: value for one, value in variants.items() if one is not USUAL_MEMORY}
+    return method, variants
+
+
+def _included(algo: str, setting: str) -> bool:
+    """Whether an algorithm always has what this setting is for others."""
+    return setting in INCLUDED.get(algo, ())
+
+
+def _titled(algo: str, title: str, added: Sequence[Variant]) -> str:
+    """An algorithm's title with its additions, without those that it always has."""
+    for form in dict.fromkeys(one.title for one in added if one.essential and not _included(algo, one.setting)):
+        title = form.format(title)
     return title
 
 
@@ -206,9 +245,9 @@ def _own(algo: str) -> dict[str, Setting]:
 def _decide(text: str, named: Sequence[Mention], places: Sequence[Mention]) -> TrainingPlan | Refusal:
     bare = blank(text, [*named, *places])
     method, place, notes = _subject(bare, named, places)
-    variants = _variants(blank(text, places), method.name)
+    method, variants = _with_memory(method, _variants(blank(text, places), method.name, named))
     added = [one for one, value in variants.items() if one.essential and value]
-    title = _titled(method.title, added)
+    title = _titled(method.name, method.title, added)
     reason = _why_not(method, place, title, added)
     if not reason:
         try:
@@ -234,11 +273,16 @@ def _subject(bare: str, named: Sequence[Mention], places: Sequence[Mention]) -> 
     if place is None:
         place = _place(base(_FIRST[continuous or method.acts == {"continuous"}]), "", False)
         notes.append(f"No environment was named; {place.name} is a quick first one.")
-    others = {one.text for one in named if one.key != named[0].key}
+    others = {one.text for one in named if one.key != named[0].key and not _only_adds(one, method)}
     others |= {one.text for one in places if one.key != places[0].key and not {one.key, one.text} & WEAK_ENV_NAMES}
     if others:
         notes.append(f"A plan is one algorithm on one environment; left out: {', '.join(sorted(others))}.")
     return method, place, notes + [place.note] * bool(place.note)
+
+
+def _only_adds(mention: Mention, method: _Method) -> bool:
+    """Whether an algorithm's name is here an addition to another: the C51 of "Rainbow with C51"."""
+    return any(method.name in one.of and pattern(one.names).fullmatch(mention.text) for one in VARIANTS)
 
 
 def _why_not(method: _Method, place: _Place, title: str, added: Sequence[Variant]) -> str:
@@ -257,13 +301,15 @@ def _why_not(method: _Method, place: _Place, title: str, added: Sequence[Variant
     missing = []
     if not place.acts:
         missing.append(f"'{place.name}' is an unknown environment")
+    options = [one.setting for one in added if one.setting in RUN_OPTIONS and known]
     if not method.acts:
         missing.append(f"'{title}' is an unknown algorithm")
-    elif not known or any(one.setting not in _own(method.name) for one in added):
+    elif not known or {one.setting for one in added} - {*_own(method.name), *INCLUDED.get(method.name, ()), *options}:
         missing.append(f"rlcore does not have {title} yet")
     if place.family:
-        missing.append(f"{place.name} ({place.family.title}) is not bundled yet")
-    return f"{', and '.join(missing)}." if missing else ""
+        extra = f"; rl.train takes it by its id once rl-copilot[{place.family.extra}] is installed"
+        missing.append(f"{place.name} ({place.family.title}) is not bundled yet{extra if place.family.extra else ''}")
+    return " ".join([f"{', and '.join(missing)}."] * bool(missing) + [RUN_OPTIONS[name] for name in options])
 
 
 def _offer(bare: str, method: _Method, place: _Place) -> str:
@@ -273,8 +319,10 @@ def _offer(bare: str, method: _Method, place: _Place) -> str:
     if method.acts and not method.acts & place.acts:    # LunarLander has a continuous twin
         twin = env.replace("Continuous-", "-") if "Continuous-" in env else env.replace("-", "Continuous-")
         env = twin if twin in catalog.ENVIRONMENTS and not place.family else env
-    if env not in catalog.ENVIRONMENTS:
-        able = {one.lower(): one for one in (*_FIRST, *catalog.ENVIRONMENTS) if not catalog.refusal(algos[0], one)}
+    if env not in catalog.ENVIRONMENTS or _lacks_cost(algos[0], env):
+        alike = sorted((*_FIRST, *catalog.ENVIRONMENTS),
+                       key=lambda one: catalog.environment(one).acts not in place.acts)
+        able = {one.lower(): one for one in alike if not catalog.refusal(algos[0], one)}
         env = able[(get_close_matches(place.name.lower(), able, n=1, cutoff=0.6) or list(able))[0]]
     algo = next(name for name in algos if not catalog.refusal(name, env))
     try:
@@ -286,6 +334,11 @@ def _offer(bare: str, method: _Method, place: _Place) -> str:
     return f"Train {catalog.algorithm(algo).title} on {env}{f' with {asked}' if asked else ''}."
 
 
+def _lacks_cost(algo: str, env: str) -> bool:
+    """Whether an algorithm learns from the cost of steps where nothing tells it."""
+    return catalog.algorithm(algo).needs_cost and not catalog.environment(env).gives_cost
+
+
 def _draft(bare: str, algo: str, env: str, variants: Mapping[Variant, object], notes: Sequence[str]) -> TrainingPlan:
     """The plan for a text whose names are blanked; what it leaves out is in its notes.
 
@@ -294,22 +347,18 @@ def _draft(bare: str, algo: str, env: str, variants: Mapping[Variant, object], n
     """
     own, title, said = _own(algo), catalog.algorithm(algo).title, list(notes)
     wishes = read_wishes(bare, list(own.values()))
-    values = {one.setting: value for one, value in variants.items() if one.setting in own} | wishes.values
-    lacking = [one.title for one, value in variants.items() if value and one.setting not in own]
-    said += [f"{title} has no setting for {one}; left out." for one in lacking]
+    takes = {*own, "learning_rate_decay"} if "learning_rate_steps" in own else {*own}    # one said as the other
+    values = {one.setting: value for one, value in variants.items() if one.setting in takes} | wishes.values
+    for one in variants:
+        said += _unheeded(algo, one, variants[one]) if one.setting not in takes else []
     if _GPU.search(bare):
         said.append("This plan trains on the CPU; for a GPU, pass device=\"cuda\" to rl.train in the script.")
     run: dict[str, Any] = {"env_steps": catalog.preset(algo, env).env_steps, "seed": 1}
-    for name in ("env_steps", "seed", "target_return", "evaluate_episodes", "record_video"):
-        if name in values:
-            run[name] = values.pop(name)
+    run |= {name: values.pop(name) for name in _OF_RUN if name in values}
     if run.get("target_return") == "solved":
         run["target_return"] = catalog.environment(env).solved_at
         said += [] if run["target_return"] is not None else [f"{env} has no agreed score at which to stop."]
-    if "alpha" in own:
-        said += _hold_alpha(values)
-    if "num_minibatches" in own:
-        said += _split_rollout(algo, env, values)
+    said += _translate(algo, env, run["env_steps"], values)
     for name, value in values.items():
         if name not in own:
             said.append(f"{name}={value} is left out: {NOT_IN_A_PLAN.get(name, f'{title} has no such setting')}.")
@@ -319,10 +368,31 @@ def _draft(bare: str, algo: str, env: str, variants: Mapping[Variant, object], n
     return TrainingPlan(algo, env, params=params, notes=tuple(said), **run)
 
 
+def _unheeded(algo: str, one: Variant, value: object) -> list[str]:
+    """What to say of an addition that is no setting of the algorithm."""
+    title = catalog.algorithm(algo).title
+    if _included(algo, one.setting):
+        return [] if value else [f"'{one.setting}' is part of {title} and stays."]
+    return [f"{title} has no setting for {one.title}; left out."] if value else []
+
+
+def _translate(algo: str, env: str, env_steps: int, values: dict[str, Any]) -> list[str]:
+    """Says in the algorithm's own settings what was said in others', in place."""
+    own, said = _own(algo), []
+    if "adjust_alpha" in own:
+        said += _hold_alpha(values)
+    if "learning_rate_steps" in own and (decay := values.pop("learning_rate_decay", None)):
+        values.setdefault("learning_rate_steps", env_steps if decay == "linear" else None)
+    if "num_minibatches" in own:
+        said += _split_rollout(algo, env, values)
+    return said
+
+
 def _hold_alpha(values: dict[str, Any]) -> list[str]:
     """Takes a temperature that is named, also under its other name, as one to keep; in place."""
-    if "entropy_coef" in values:
-        values.setdefault("alpha", values.pop("entropy_coef"))
+    for name in ("entropy_coef", "temperature"):
+        if name in values:
+            values.setdefault("alpha", values.pop(name))
     if "alpha" not in values or "adjust_alpha" in values:
         return []
     values["adjust_alpha"] = False
@@ -330,10 +400,11 @@ def _hold_alpha(values: dict[str, Any]) -> list[str]:
 
 
 def _split_rollout(algo: str, env: str, values: dict[str, Any]) -> list[str]:
-    """Turns a minibatch size into the number of minibatches, in place, and fits a number nobody asked for."""
+    """Turns a minibatch size into the number of minibatches, in place, and fits numbers that nobody asked for."""
     config = to_dict(catalog.config_for(algo, env)) | values
     rows, count = config["num_envs"] * config["horizon"], config["num_minibatches"]
-    if not isinstance(rows, int) or rows < 1:
+    length = config["sequence_length"] if config.get("core", "none") != "none" else 1
+    if not all(isinstance(number, int) and number > 0 for number in (rows, length)):
         return []    # the config will say so
     if rows > 10**7:
         raise ConfigError(f"num_envs × horizon = {rows:.3g} steps is too long a rollout; 10 million is the most.")
@@ -344,10 +415,23 @@ def _split_rollout(algo: str, env: str, values: dict[str, Any]) -> list[str]:
                               f"Try {fits}.")
         values["num_minibatches"] = rows // size
         return [f"batch_size={size} is num_minibatches={rows // size}, as a rollout has {rows} steps."]
-    if "num_minibatches" in values or rows % count == 0:
-        return []
-    values["num_minibatches"] = next(n for n in range(min(count, rows), 0, -1) if rows % n == 0)
-    return [f"num_minibatches={values['num_minibatches']}, because {count} would not divide a rollout of {rows} steps."]
+    said = []
+    if "sequence_length" not in values and config["horizon"] % length:
+        values["sequence_length"] = _divisor(config["horizon"], length)
+        said.append(f"sequence_length={values['sequence_length']}, because {length} would not divide "
+                    f"horizon={config['horizon']}.")
+        length = values["sequence_length"]
+    if "num_minibatches" not in values and (rows // length) % count:
+        values["num_minibatches"] = _divisor(rows // length, count)
+        what = f"{rows} steps" if length == 1 else f"{rows // length} sequences"
+        said.append(f"num_minibatches={values['num_minibatches']}, because {count} would not divide a rollout of "
+                    f"{what}.")
+    return said
+
+
+def _divisor(number: int, wish: int) -> int:
+    """The largest divisor of a number that is not above the wish."""
+    return next(n for n in range(min(wish, number), 0, -1) if number % n == 0)
 
 
 # ---------------------------------------------------------------- showing it

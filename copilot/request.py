@@ -60,7 +60,8 @@ def blank(text: str, mentions: Iterable[Mention], mark: str = "#") -> str:
 def _algorithm_names() -> Names:
     names = {key: entry.names for key, entry in lexicon.ALGORITHMS.items()}
     for one in catalog.ALGORITHMS.values():
-        names[one.name] = f"{one.name} | {one.title} | {one.long_title} | {names.get(one.name, one.name)}"
+        own = (f"{one.name} | {one.title}".replace("_", " ").replace("-", " "), one.title, one.long_title)
+        names[one.name] = " | ".join((*own, names.get(one.name, one.name)))
     return [(key, pattern(listed)) for key, listed in names.items()]
 
 
@@ -69,13 +70,14 @@ def _environment_names() -> Names:
     names = {name: spoken(name) for family in lexicon.FAMILIES for name in family.names.split()}
     names |= {base(one.id): f"{spoken(base(one.id))} | {one.title}" for one in catalog.ENVIRONMENTS.values()}
     names |= {name: f"{names[name]} | {others}" for name, others in lexicon.ENV_NAMES.items()}
+    head = r"(?:(?:ale|gymnasium|dm_control|rlcore)/)?"
     tail = r"(?:no[\s_-]*frameskip)?(?:[\s_-]*v\d+)?"
-    return [(name, pattern(listed, r"(?:(?:ale|gymnasium|dm_control)/)?", tail)) for name, listed in names.items()]
+    return [(name, pattern(listed, head, tail)) for name, listed in names.items()]
 
 
 def base(environment: str) -> str:
-    """An environment's id without its version."""
-    return re.sub(r"-v\d+$", "", environment)
+    """An environment's id without its namespace and version: `rlcore/Foo-v0` → `Foo`."""
+    return re.sub(r"^\w+/|-v\d+$", "", environment)
 
 
 def algorithms(text: str) -> list[Mention]:

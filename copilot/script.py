@@ -18,6 +18,7 @@ def render(plan: TrainingPlan) -> str:
     Everything in it comes from the catalogue or is a checked value of a config, never the text of a request.
     """
     method, place = catalog.algorithm(plan.algo), catalog.environment(plan.env)
+    folder = plan.env.replace("/", "-")    # rlcore/Foo-v0 is one folder, not two
     solved = f" A mean return of {place.solved_at:g} counts as solved." if place.solved_at is not None else ""
     lines = [
         *_wrapped(f'"""Trains {plan.title} on {plan.env}. {place.summary}'),
@@ -30,9 +31,9 @@ def render(plan: TrainingPlan) -> str:
         "",
         "import rlcore as rl",
         "",
-        f"CONFIG = rl.{method.title}Config({_arguments(plan)})",
+        f"CONFIG = rl.{method.class_name}Config({_arguments(plan)})",
         "# The app chooses the folder of a run it starts.",
-        f'RUN = os.environ.get("RLCORE_RUN_DIR", "runs/{plan.algo}-{plan.env}-seed{plan.seed}")',
+        f'RUN = os.environ.get("RLCORE_RUN_DIR", "runs/{plan.algo}-{folder}-seed{plan.seed}")',
         "",
         'if __name__ == "__main__":',
     ]

@@ -130,10 +130,12 @@ class _Reader:
         self.text, self.own = text, own
         self.values: dict[str, object] = {}
         self.used: list[tuple[int, int]] = []
-        names = lexicon.SETTINGS | {item.name: " | ".join(filter(None, (
-            item.name.replace("_", " "), lexicon.SETTINGS.get(item.name)))) for item in own}
-        self.patterns = {key: pattern(listed) for key, listed in names.items()}
-        self.counts = {f"#{key}": pattern(listed) for key, listed in lexicon.COUNTS.items()}
+        names = {item.name: " | ".join(filter(None, (item.name.replace("_", " "), lexicon.SETTINGS.get(item.name))))
+                 for item in sorted(own, key=lambda item: -len(item.name))}    # the actor's learning rate before any
+        # Own settings first: where two share a name, the algorithm's own is meant.
+        self.patterns = {key: pattern(listed) for key, listed in (names | lexicon.SETTINGS | names).items()}
+        counted = {item.name: item.name[4:].replace("_", " ") for item in own if item.name.startswith("num_")}
+        self.counts = {f"#{key}": pattern(listed) for key, listed in (counted | lexicon.COUNTS).items()}
         self.numbers: list[_Number] = []
 
     def read_words(self) -> None:
@@ -141,15 +143,18 @@ class _Reader:
         for item in self.own:
             if item.kind in ("bool", "choice"):
                 options = item.choices or ("true", "false", "on", "off")
-                behind = self._find(item.name, rf"(?:{_EQUALS.pattern}|\s+)(?P<word>{_one_of(options)})\b")
+                # "double on CartPole" is no switch: names are blanked by #
+                behind = self._find(item.name, rf"(?:{_EQUALS.pattern}|\s+)(?P<word>{_one_of(options)})\b(?!\s+#)")
                 before = self._find(item.name, "", rf"\b(?P<word>{_one_of(item.choices or ['no'])})\s+")
                 for match in (*behind, *before):
                     word = match["word"].lower()
-                    self._take(item.name, word if item.choices else word in ("true", "on"), match.span())
+                    # of "gaussian exploration noise 0.2" the name is needed once more
+                    span = match.span("word" if match.start() == match.start("word") else 0)
+                    self._take(item.name, word if item.choices else word in ("true", "on"), span)
         depth = next((len(item.default) for item in self.own if item.name == "hidden"), 1)
         for match in _LAYERS.finditer(self.text):
             self._take("hidden", [int(match["width"])] * int(_numbers(match["count"])[0].value), match.span())
-        for match in self._find("hidden", _WIDTHS):
+        for match in self._find("hidden", _WIDTHS, r"(?<!lstm[\s_-])(?<!gru[\s_-])(?<!rnn[\s_-])"):
             widths = [int(width) for width in re.findall(r"\d+", match["widths"])]
             alone = len(widths) == 1 and not re.search(r"[\[(]", match.group())
             self._take("hidden", widths * depth if alone else widths, match.span())
@@ -165,6 +170,10 @@ class _Reader:
 
     def read_numbers(self) -> None:
         """Settings whose value is one number, before or after the name."""
+        self.numbers = [number for number in _numbers(self.text) if self._free(number)]
+        exact = [(item.name, pattern(item.name.replace("_", " "))) for item in self.own]
+        for mention in mentions_in(self.text, exact):    # frames=4 is a setting, 4 frames are steps
+            self._pair(mention, self._after(mention, _EQUALS))
         self.mentions = mentions_in(self.text, [*self.counts.items(), *self.patterns.items()])
         self.numbers = [number for number in _numbers(self.text) if self._free(number)]
         kinds = {item.name: item.kind for item in self.own}

@@ -11,8 +11,9 @@ from gui.parts import short
 from rlcore.config import ConfigError, Setting
 
 # Shown before "All settings", in this order, where an algorithm has them.
-COMMON = ("num_envs", "learning_rate", "gamma", "horizon", "batch_size", "epochs", "buffer_size", "capacity",
+COMMON = ("num_envs", "learning_rate", "gamma", "cost_limit", "horizon", "batch_size", "epochs", "capacity",
           "learning_starts", "entropy_coef")
+NOT_SET = "not set"                # what an optional number says while it is None
 
 _COUNT = re.compile(r"([0-9][0-9_, ]*(?:\.[0-9]+)?(?:e[0-9]+)?)\s*([kKmM]?)")
 _SCALE = {"": 1, "k": 1_000, "m": 1_000_000}
@@ -112,7 +113,7 @@ def _field(item: Setting, text: str, usual: str) -> str:
     allowed = f" ({span(item)})" if span(item) else ""
     label = f'<span class="field-name">{escape(item.name)}</span>'
     changed = "changed" if text != usual else ""
-    reset = f'<span class="field-usual">usually {escape(usual)}</span>' if changed and usual else ""
+    reset = f'<span class="field-usual">usually {escape(usual or NOT_SET)}</span>' if changed else ""
     help_text = f"<small>{escape(item.help[:1].upper() + item.help[1:] + allowed)}</small>"
     return (f'<label class="field {escape(item.kind)} {changed}">{label}{reset}{_input(item, text)}{help_text}</label>')
 
@@ -128,5 +129,6 @@ def _input(item: Setting, text: str) -> str:
         return f'<select {name}>{options}</select>'
     mode = "numeric" if item.kind == "int" else "decimal" if item.kind == "float" else "text"
     unit = f'<span class="unit">{escape(item.unit)}</span>' if item.unit else ""
+    hint = f'placeholder="{NOT_SET}"' if item.default is None else ""
     return (f'<span class="entry"><input type="text" inputmode="{mode}" spellcheck="false" value="{escape(text)}" '
-            f"{name}>{unit}</span>")
+            f"{hint} {name}>{unit}</span>")

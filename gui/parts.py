@@ -73,11 +73,11 @@ def _card(card: Card, chosen: str) -> str:
     pressed = "true" if card.value == chosen else "false"
     disabled = "disabled" if card.refusal else ""
     tags = "".join(tag(text) for text in card.tags)
+    text = f'<span class="card-text">{escape(card.text)}</span>' if card.text else ""
     note = f'<span class="card-refusal">{escape(card.refusal)}</span>' if card.refusal else ""
     return (f'<button type="button" class="card" data-pick="{escape(card.value)}" aria-pressed="{pressed}" {disabled}>'
             f'<span class="card-title">{escape(card.title)}</span>'
-            f'<span class="card-text">{escape(card.text)}</span>'
-            f'<span class="card-tags">{tags}</span>{note}</button>')
+            f'{text}<span class="card-tags">{tags}</span>{note}</button>')
 
 
 def notice(text: str, kind: str = "info", title: str = "") -> str:

@@ -108,7 +108,7 @@ def review(draft: Draft) -> tuple[str, str]:
 def groups(draft: Draft) -> list[tuple[str, list[Setting]]]:
     """The fields in the order they are shown: common ones, then the rest."""
     items = {item.name: item for item in settings(config_class(draft.algo))}
-    first = [items.pop(name) for name in form.COMMON if name in items][:6]
+    first = [items.pop(name) for name in [name for name in form.COMMON if name in items][:6]]
     return [("Common", [_STEPS, _SEED, *first]), (f"All {algorithm(draft.algo).title} settings", list(items.values())),
             ("Stop early, evaluate, record", [_TARGET, _EPISODES, _VIDEO])]
 
@@ -134,10 +134,20 @@ def _facts(entry: Environment) -> tuple[str, ...]:
 
 
 def algorithm_cards(draft: Draft) -> str:
-    """Every algorithm; one that cannot act in the environment is shown with the reason."""
-    return cards([Card(entry.name, f"{entry.title}", f"{entry.long_title}. {entry.summary}",
-                       (f"arXiv {entry.arxiv}",), refusal(entry.name, draft.env))
-                  for entry in ALGORITHMS.values()], draft.algo, "Algorithm")
+    """The algorithms by what they act on; folded below them those that cannot learn here, each with the reason."""
+    reasons = {name: refusal(name, draft.env) for name in ALGORITHMS}
+    listed: dict[str, list[Card]] = {}
+    for entry in (ALGORITHMS[name] for name, reason in reasons.items() if not reason):
+        title = f"{min(entry.acts).capitalize()} actions" if len(entry.acts) == 1 else "Any kind of action"
+        source = f"arXiv {entry.arxiv}" if entry.arxiv else str(entry.year)
+        card = Card(entry.name, entry.title, f"{entry.long_title}. {entry.summary}", (source,))
+        listed.setdefault(title, []).append(card)
+    shown = [f'<h3 class="cards-title">{escape(title)}</h3>{cards(choices, draft.algo, title)}'
+             for title, choices in listed.items()]
+    if unable := [Card(name, ALGORITHMS[name].title, refusal=reason) for name, reason in reasons.items() if reason]:
+        shown.append(f'<details class="fold"><summary>Not for {escape(ENVIRONMENTS[draft.env].title)} '
+                     f"<span>{len(unable)}</span></summary>{cards(unable, draft.algo, 'Cannot learn here')}</details>")
+    return "".join(shown)
 
 
 def summary_html(draft: Draft, error: str) -> str:

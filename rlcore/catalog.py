@@ -13,7 +13,12 @@ from typing import Any, Literal
 
 from rlcore.config import ConfigError, build, nearest
 
-Acts = Literal["discrete", "continuous"]
+Acts = Literal["discrete", "continuous", "multi_discrete", "multi_binary"]
+_ANY: frozenset[Acts] = frozenset({"discrete", "continuous", "multi_discrete", "multi_binary"})
+_DISCRETE: frozenset[Acts] = frozenset({"discrete"})
+_CONTINUOUS: frozenset[Acts] = frozenset({"continuous"})
+_NOT_DISCRETE = {"discrete": "dqn", "multi_discrete": "ppo", "multi_binary": "ppo"}
+_NOT_CONTINUOUS = {"continuous": "sac", "multi_discrete": "ppo", "multi_binary": "ppo"}
 
 
 class UnknownName(ConfigError):
@@ -37,11 +42,18 @@ class Algorithm:
     year: int
     summary: str                   # one sentence for the wizard
     instead: Mapping[str, str]     # action kind it cannot do → the algorithm to offer
+    weighs_actions: bool = False   # on-policy, and corrects for an older policy having acted
+    needs_cost: bool = False       # learns from info["cost"] too
 
     @property
     def module(self) -> str:
         """One algorithm, one file, flat and guessable."""
         return f"rlcore.algos.{self.name}"
+
+    @property
+    def class_name(self) -> str:
+        """The agent's class; its config is named after it."""
+        return self.title.replace("-", "")
 
 
 @dataclass(frozen=True)
@@ -59,7 +71,7 @@ class Environment:
 
     id: str
     title: str
-    family: Literal["classic control", "Box2D", "MuJoCo"]
+    family: Literal["classic control", "Box2D", "MuJoCo", "with costs"]
     acts: Acts
     obs_dim: int
     act_dim: int                   # number of actions if discrete, of dimensions if continuous
@@ -67,24 +79,103 @@ class Environment:
     max_steps: int                 # time limit in env steps
     summary: str
     presets: Mapping[str, Preset] = field(default_factory=dict)
+    gives_cost: bool = False       # tells info["cost"]
 
 
 ALGORITHMS: dict[str, Algorithm] = {
     entry.name: entry
     for entry in (
         Algorithm(
-            "ppo", "PPO", "Proximal Policy Optimization", "on_policy", frozenset({"discrete", "continuous"}),
+            "ppo", "PPO", "Proximal Policy Optimization", "on_policy", _ANY,
             "1707.06347", 2017, "Robust first choice for any action space; learns from many parallel environments.", {},
+            weighs_actions=True,
         ),
         Algorithm(
-            "dqn", "DQN", "Deep Q-Network", "off_policy", frozenset({"discrete"}),
+            "a2c", "A2C", "Advantage Actor-Critic", "on_policy", _ANY,
+            "1602.01783", 2016, "The simplest actor-critic: one gradient step per short rollout.", {},
+        ),
+        Algorithm(
+            "trpo", "TRPO", "Trust Region Policy Optimization", "on_policy", _ANY,
+            "1502.05477", 2015, "Steps as far as a bound on the policy's change allows; steady and hard to break.", {},
+        ),
+        Algorithm(
+            "ppo_lagrangian", "PPO-Lagrangian", "PPO with a PID-controlled Lagrange multiplier", "on_policy", _ANY,
+            "2007.03964", 2020, "PPO that keeps an episode's cost, info['cost'], below a limit.", {}, needs_cost=True,
+        ),
+        Algorithm(
+            "dqn", "DQN", "Deep Q-Network", "off_policy", _DISCRETE,
             "1312.5602", 2013, "Learns action values from replayed experience; discrete actions only.",
-            {"continuous": "sac"},
+            _NOT_CONTINUOUS,
         ),
         Algorithm(
-            "sac", "SAC", "Soft Actor-Critic", "off_policy", frozenset({"continuous"}),
+            "rainbow", "Rainbow", "Rainbow DQN", "off_policy", _DISCRETE,
+            "1710.02298", 2017, "DQN with six improvements at once; the most from each step, at more work per step.",
+            _NOT_CONTINUOUS,
+        ),
+        Algorithm(
+            "qrdqn", "QR-DQN", "Quantile-Regression DQN", "off_policy", _DISCRETE,
+            "1710.10044", 2017, "DQN that learns the quantiles of every return; a strong choice for discrete actions.",
+            _NOT_CONTINUOUS,
+        ),
+        Algorithm(
+            "iqn", "IQN", "Implicit Quantile Networks", "off_policy", _DISCRETE,
+            "1806.06923", 2018, "DQN that learns whole return distributions, at any quantile that is asked for.",
+            _NOT_CONTINUOUS,
+        ),
+        Algorithm(
+            "pqn", "PQN", "Parallelised Q-Network", "on_policy", _DISCRETE,
+            "2407.04811", 2024, "Q-learning from many parallel environments, without replay memory or target network.",
+            _NOT_CONTINUOUS,
+        ),
+        Algorithm(
+            "r2d2", "R2D2", "Recurrent Replay Distributed DQN", "off_policy", _DISCRETE,
+            "", 2019, "Q-learning with memory, from replayed sequences, for tasks that must be remembered.",
+            _NOT_CONTINUOUS | {"continuous": "recurrent_sac"},
+        ),
+        Algorithm(
+            "sac", "SAC", "Soft Actor-Critic", "off_policy", _CONTINUOUS,
             "1812.05905", 2018, "Sample-efficient continuous control with automatic exploration.",
-            {"discrete": "dqn"},
+            _NOT_DISCRETE,
+        ),
+        Algorithm(
+            "ddpg", "DDPG", "Deep Deterministic Policy Gradient", "off_policy", _CONTINUOUS,
+            "1509.02971", 2015, "The first deep actor-critic for continuous actions; simple, fast and easily unsteady.",
+            _NOT_DISCRETE,
+        ),
+        Algorithm(
+            "td3", "TD3", "Twin Delayed DDPG", "off_policy", _CONTINUOUS,
+            "1802.09477", 2018, "A steady deterministic actor for continuous control; you choose its exploring noise.",
+            _NOT_DISCRETE,
+        ),
+        Algorithm(
+            "tqc", "TQC", "Truncated Quantile Critics", "off_policy", _CONTINUOUS,
+            "2005.04269", 2020, "SAC with critics that predict distributions; often the best scores on locomotion.",
+            _NOT_DISCRETE,
+        ),
+        Algorithm(
+            "redq", "REDQ", "Randomized Ensembled Double Q-Learning", "off_policy", _CONTINUOUS,
+            "2101.05982", 2021, "Continuous control where steps are dear: few of them, many gradient steps on each.",
+            _NOT_DISCRETE,
+        ),
+        Algorithm(
+            "modsac", "ModSAC", "Modified Soft Actor-Critic", "off_policy", _CONTINUOUS,
+            "2112.05923", 2021, "SAC with more critics, whose actor waits until they are reliable.",
+            _NOT_DISCRETE,
+        ),
+        Algorithm(
+            "sac_discrete", "SAC-Discrete", "Soft Actor-Critic for Discrete Actions", "off_policy", _DISCRETE,
+            "1910.07207", 2019, "SAC for discrete actions: explores by entropy instead of by chance.",
+            _NOT_CONTINUOUS,
+        ),
+        Algorithm(
+            "recurrent_td3", "Recurrent-TD3", "Recurrent Twin Delayed DDPG", "off_policy", _CONTINUOUS,
+            "2110.05038", 2021, "TD3 with memory, for continuous control of what is only partly seen.",
+            _NOT_DISCRETE | {"discrete": "r2d2"},
+        ),
+        Algorithm(
+            "recurrent_sac", "Recurrent-SAC", "Recurrent Soft Actor-Critic", "off_policy", _CONTINUOUS,
+            "2110.05038", 2021, "SAC with memory, for continuous control of what is only partly seen.",
+            _NOT_DISCRETE | {"discrete": "r2d2"},
         ),
     )
 }
@@ -99,6 +190,9 @@ _MUJOCO: dict[str, Preset] = {
         "normalize_obs": True, "normalize_reward": True,
     }, _USUAL),
     "sac": Preset(1_000_000, {"learning_starts": 10_000}, "Haarnoja et al. 2018, table 1"),
+    "td3": Preset(1_000_000, {"learning_starts": 25_000}, "the code of Fujimoto et al. 2018"),
+    "tqc": Preset(1_000_000, {"learning_starts": 10_000}, _ZOO),
+    "redq": Preset(300_000, {}, "Chen et al. 2021, appendix"),
 }
 
 ENVIRONMENTS: dict[str, Environment] = {
@@ -110,10 +204,29 @@ ENVIRONMENTS: dict[str, Environment] = {
                             "horizon": 64, "epochs": 10, "learning_rate_decay": "linear", "gamma": 0.98,
                             "gae_lambda": 0.9,
                         }, _OURS),
+                        "a2c": Preset(100_000, {
+                            "horizon": 8, "optimizer": "adam", "learning_rate": 2e-3, "gamma": 0.98,
+                            "gae_lambda": 0.9, "entropy_coef": 0.0,
+                        }, _OURS),
+                        "trpo": Preset(100_000, {"gamma": 0.98, "gae_lambda": 0.9}, _OURS),
                         "dqn": Preset(50_000, {
                             "train_every": 256, "updates": 128, "learning_rate": 2.3e-3, "target_every": 128,
-                            "epsilon_end": 0.04, "epsilon_steps": 8_000,
+                            "epsilon_end": 0.04, "epsilon_steps": 8_000, "n_step": 3,
                         }, _ZOO),
+                        "rainbow": Preset(50_000, {"v_min": 0.0, "v_max": 100.0, "beta_steps": 50_000}, _OURS),
+                        "qrdqn": Preset(50_000, {
+                            "train_every": 256, "updates": 128, "learning_rate": 2.3e-3, "target_every": 128,
+                            "epsilon_end": 0.04, "epsilon_steps": 8_000, "quantiles": 10,
+                        }, _ZOO),
+                        "iqn": Preset(50_000, {
+                            "train_every": 256, "updates": 128, "learning_rate": 2.3e-3, "target_every": 128,
+                            "epsilon_end": 0.04, "epsilon_steps": 8_000, "n_step": 3, "fractions": 8,
+                            "target_fractions": 8,
+                        }, _ZOO),
+                        "pqn": Preset(100_000, {"learning_rate_decay": "linear", "q_lambda": 0.9}, _OURS),
+                        "r2d2": Preset(50_000, {
+                            "train_every": 1, "burn_in": 4, "n_step": 3, "priority_alpha": 0.6, "core": "gru",
+                        }, _OURS),
                     }),
         Environment("Acrobot-v1", "Acrobot", "classic control", "discrete", 6, 3, -100, 500,
                     "Swing a two-link pendulum above a line.", {
@@ -133,6 +246,11 @@ ENVIRONMENTS: dict[str, Environment] = {
                             "capacity": 10_000, "target_every": 300, "epsilon_end": 0.07, "epsilon_steps": 24_000,
                             "hidden": (256, 256),
                         }, _ZOO),
+                        "qrdqn": Preset(120_000, {
+                            "train_every": 16, "updates": 8, "batch_size": 128, "learning_rate": 4e-3, "gamma": 0.98,
+                            "capacity": 10_000, "target_every": 300, "epsilon_end": 0.07, "epsilon_steps": 24_000,
+                            "n_step": 3,
+                        }, _ZOO),
                     }),
         Environment("MountainCarContinuous-v0", "Mountain Car (continuous)", "classic control", "continuous",
                     2, 1, 90, 999,
@@ -142,7 +260,22 @@ ENVIRONMENTS: dict[str, Environment] = {
                         "ppo": Preset(200_000, {
                             "num_envs": 4, "horizon": 1024, "epochs": 10, "num_minibatches": 64, "gamma": 0.9,
                         }, _ZOO),
+                        "trpo": Preset(200_000, {"num_envs": 4, "horizon": 1024, "gamma": 0.9, "max_kl": 0.02}, _OURS),
                         "sac": Preset(20_000, {"learning_rate": 1e-3, "capacity": 20_000}, _ZOO),
+                        "ddpg": Preset(20_000, {
+                            "learning_rate": 1e-3, "actor_learning_rate": 1e-3, "gamma": 0.98, "tau": 0.005,
+                            "capacity": 20_000,
+                        }, _ZOO),
+                        "td3": Preset(20_000, {"learning_rate": 1e-3, "gamma": 0.98, "capacity": 20_000}, _ZOO),
+                        "tqc": Preset(20_000, {"learning_rate": 1e-3, "num_critics": 2, "capacity": 20_000}, _ZOO),
+                        "redq": Preset(20_000, {
+                            "learning_rate": 1e-3, "updates": 2, "policy_every": 2, "learning_starts": 1_000,
+                            "capacity": 20_000, "hidden": (64, 64),
+                        }, _OURS),
+                        "modsac": Preset(20_000, {
+                            "learning_rate": 1e-3, "num_critics": 4, "reward_scale": 0.1, "capacity": 20_000,
+                            "hidden": (128, 128),
+                        }, _OURS),
                     }),
         Environment("LunarLander-v3", "Lunar Lander", "Box2D", "discrete", 8, 4, 200, 1000,
                     "Land a module between two flags by firing engines.", {
@@ -162,6 +295,13 @@ ENVIRONMENTS: dict[str, Environment] = {
                             "gamma": 0.999, "gae_lambda": 0.98, "entropy_coef": 0.01,
                         }, _ZOO),
                         "sac": Preset(500_000, {"learning_rate": 7.3e-4, "tau": 0.01, "learning_starts": 10_000}, _ZOO),
+                        "td3": Preset(300_000, {
+                            "learning_rate": 1e-3, "gamma": 0.98, "capacity": 200_000, "learning_starts": 10_000,
+                            "hidden": (400, 300),
+                        }, _ZOO),
+                        "tqc": Preset(500_000, {
+                            "learning_rate": 7.3e-4, "tau": 0.01, "learning_starts": 10_000, "num_critics": 2,
+                        }, _ZOO),
                     }),
         Environment("BipedalWalker-v3", "Bipedal Walker", "Box2D", "continuous", 24, 4, 300, 1600,
                     "Walk over gentle terrain on two legs.", {
@@ -172,6 +312,14 @@ ENVIRONMENTS: dict[str, Environment] = {
                         "sac": Preset(500_000, {
                             "train_every": 64, "updates": 64, "learning_rate": 7.3e-4, "gamma": 0.98, "tau": 0.02,
                             "capacity": 300_000, "learning_starts": 10_000, "hidden": (400, 300),
+                        }, _ZOO),
+                        "td3": Preset(1_000_000, {
+                            "learning_rate": 1e-3, "gamma": 0.98, "capacity": 200_000, "learning_starts": 10_000,
+                            "hidden": (400, 300),
+                        }, _ZOO),
+                        "tqc": Preset(500_000, {
+                            "train_every": 64, "updates": 64, "learning_rate": 7.3e-4, "gamma": 0.98, "tau": 0.02,
+                            "capacity": 300_000, "learning_starts": 10_000, "hidden": (400, 300), "num_critics": 2,
                         }, _ZOO),
                     }),
         Environment("HalfCheetah-v5", "Half Cheetah", "MuJoCo", "continuous", 17, 6, 4800, 1000,
@@ -192,6 +340,11 @@ ENVIRONMENTS: dict[str, Environment] = {
                     "Balance two linked poles on a cart.", _MUJOCO),
         Environment("Humanoid-v5", "Humanoid", "MuJoCo", "continuous", 348, 17, 5000, 1000,
                     "Walk a 3D humanoid forward without falling.", _MUJOCO),
+        Environment("rlcore/CartPoleBounds-v0", "CartPole in bounds", "with costs", "discrete", 4, 2, None, 500,
+                    "Balance a pole; being more than half a metre off the middle costs 1 per step.", gives_cost=True),
+        Environment("rlcore/HalfCheetahVelocity-v5", "Half Cheetah with a speed limit", "with costs", "continuous",
+                    17, 6, None, 1000, "Run forward; being faster than 3.2 m/s costs 1 per step.",
+                    {"ppo_lagrangian": Preset(1_000_000, _MUJOCO["ppo"].config, _USUAL)}, gives_cost=True),
     )
 }
 
@@ -222,13 +375,13 @@ def environment(name: str) -> Environment:
 def config_class(algo: str) -> type[Any]:
     """The frozen config dataclass of an algorithm."""
     entry = algorithm(algo)
-    return getattr(importlib.import_module(entry.module), f"{entry.title}Config")  # type: ignore[no-any-return]
+    return getattr(importlib.import_module(entry.module), f"{entry.class_name}Config")  # type: ignore[no-any-return]
 
 
 def agent_class(algo: str) -> Any:
     """The agent's class of an algorithm: built from (obs_space, action_space, config, *, seed, device)."""
     entry = algorithm(algo)
-    return getattr(importlib.import_module(entry.module), entry.title)
+    return getattr(importlib.import_module(entry.module), entry.class_name)
 
 
 def config_for(algo: str, env: str = "", changes: Mapping[str, Any] | None = None) -> Any:
@@ -243,12 +396,16 @@ def preset(algo: str, env: str) -> Preset:
 
 
 def refusal(algo: str, env: str) -> str:
-    """Why this algorithm cannot act in this catalogued environment and what can; empty if it can."""
+    """Why this algorithm cannot learn in this catalogued environment and what can; empty if it can."""
     able, place = algorithm(algo), environment(env)
+    if able.needs_cost and not place.gives_cost:
+        costly = " or ".join(one.id for one in ENVIRONMENTS.values() if one.gives_cost)
+        return (f"{able.title} needs to be told what steps cost, info['cost'], and {place.id} does not say. "
+                f"Try {costly}, or PPO.")
     if place.acts in able.acts:
         return ""
     other = ALGORITHMS[able.instead[place.acts]]
-    has = "a continuous (Box)" if place.acts == "continuous" else "a discrete"
-    needs = " or ".join(sorted(able.acts))
+    has = "a continuous (Box)" if place.acts == "continuous" else f"a {place.acts.replace('_', '-')}"
+    needs = " or ".join(sorted(kind.replace("_", "-") for kind in able.acts))
     return (f"{able.title} needs a {needs} action space, but {place.id} has {has} one. "
             f"{other.title} or PPO can do it.")

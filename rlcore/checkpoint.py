@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 
 from rlcore.config import ConfigError
 
-FORMAT = 1
+FORMAT = 2
 
 
-def save(folder: Path, step: int, parts: Mapping[str, Any]) -> Path:
+def save(folder: Path, step: int, parts: Mapping[str, Any], *, keep_others: bool = False) -> Path:
     """Write `folder`/<step> under a temporary name, then rename it; older checkpoints go only after that.
 
     A process killed at any moment leaves the old checkpoint or the new one, complete. Each part is a file of its own,
@@ -38,7 +38,7 @@ def save(folder: Path, step: int, parts: Mapping[str, Any]) -> Path:
         with path.open("rb") as file:
             os.fsync(file.fileno())
     unfinished.rename(finished)
-    for old in folder.iterdir():
+    for old in () if keep_others else folder.iterdir():
         if old != finished and old.is_dir() and (old.name.isdigit() or old.suffix == ".tmp"):
             shutil.rmtree(old)
     return finished
@@ -72,9 +72,10 @@ def load(path: Path, part: str) -> Any:
         raise ConfigError(f"The checkpoint {path} has no part '{part}'. It holds: "
                           f"{', '.join(sorted(p.stem for p in path.glob('*.json'))) or 'nothing'}.")
     content = json.loads(header.read_text())
-    if content["format"] > FORMAT:
-        raise ConfigError(f"The checkpoint {path} has format {content['format']}; this rlcore reads up to {FORMAT}. "
-                          "Update rlcore to open it.")
+    if content["format"] != FORMAT:
+        newer = content["format"] > FORMAT
+        raise ConfigError(f"The checkpoint {path} has format {content['format']}, and this rlcore reads {FORMAT}. "
+                          f"{'Update rlcore to open it.' if newer else 'Its curves can be read, but not its agent.'}")
     return _join(content["tree"], load_file(path / f"{part}.safetensors"))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from torch import Tensor
+import numpy as np
+from torch import Tensor, nn
 
 from rlcore.arrays import Array
 from rlcore.data.replay import Ring
@@ -16,14 +17,32 @@ Metrics = Mapping[str, Tensor]
 """Detached scalars by `area/name`; they stay on their device until they are logged."""
 
 
-class Agent(Protocol):
-    """What loops, evaluation and checkpoints need of an algorithm."""
+class Policy(Protocol):
+    """What acts. Acting is a pure function of weights, observation, memory and noise: so it does not matter which
+    process does it, and a rollout is the same bits however it was sampled.
+    """
 
     actions: Actions
-    cfg: Any
+    memory_size: int          # floats that a recurrent policy remembers per environment; 0 for others
+    extras: tuple[str, ...]   # what it wants to know of each step beside the usual: names in the environment's info
 
-    def act(self, obs: Array, step: int | None = None) -> Array:
-        """Actions in the network's units: exploring as after `step` env steps, or the best known if None."""
+    def noise(self, rng: np.random.Generator, horizon: int, step: int, env: int) -> Array:
+        """The randomness that environment number `env` needs to explore for some steps. → [T, n]
+
+        step: env steps of the whole run so far, for exploration that fades.
+        """
+
+    def act(self, obs: Any, memory: Array, noise: Array | None = None) -> tuple[Array, Array]:
+        """(actions in the network's units, memory after them): exploring by the noise [B, n], or the best known
+        actions if None. obs [B, *obs] or a dictionary of such, memory [B, M].
+        """
+
+
+class Agent(Policy, Protocol):
+    """What loops, evaluation and checkpoints need of an algorithm."""
+
+    cfg: Any
+    acting: nn.Module         # the networks that `act` reads: what a sampling process needs a copy of
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that learning changes, random generators included, as nested plain data and tensors."""
@@ -43,6 +62,9 @@ class OffPolicyAgent(Agent, Protocol):
     """Learns from remembered experience."""
 
     memory: Ring
+
+    def remember(self, rollout: Rollout) -> None:
+        """Take a rollout into memory, and into whatever statistics are kept."""
 
     def update(self) -> Metrics:
         """One gradient step on a batch from memory."""

@@ -1,7 +1,8 @@
-"""What an agent's action means to an environment."""
+"""What an agent's action means to an environment, and which spaces an algorithm may be given."""
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -10,60 +11,76 @@ from gymnasium import spaces
 from rlcore.arrays import Array
 from rlcore.config import ShapeError
 
+Acts = Literal["discrete", "continuous", "multi_discrete", "multi_binary"]
+
 
 class Actions:
     """Translates between the network's actions and a space's own.
 
-    Discrete: choices 0 … A−1 (a space may start elsewhere). Box: the network's [−1, 1] is stretched over the
-    bounds, and what lies outside is clipped; a dimension without two bounds is only clipped.
+    discrete        choices 0 … A−1 (a space may start elsewhere); int64, one per environment
+    continuous      a Box of any shape as one vector: [−1, 1] is stretched over the bounds, and what lies outside is
+                    clipped; a dimension without two bounds is only clipped; float32 [D]
+    multi_discrete  several choices at once; int64 [K]
+    multi_binary    several switches; int64 [n]
     """
 
-    kind: Literal["discrete", "continuous"]
-    size: int                # choices, or dimensions
-    shape: tuple[int, ...]   # of one action
+    kind: Acts
+    size: int                  # choices, dimensions, choices of all parts together, or switches
+    nvec: tuple[int, ...]      # choices of each part; empty unless multi_discrete
+    shape: tuple[int, ...]     # of one action as the network gives it
     dtype: np.dtype[Any]
 
     def __init__(self, space: spaces.Space[object]):
+        self.nvec, self.dtype, self.env_shape = (), np.dtype(np.int64), space.shape or ()
         match space:
             case spaces.Discrete():
-                self.kind, self.size, self.shape, self.dtype = "discrete", int(space.n), (), np.dtype(np.int64)
-                self.start = int(space.start)
-            case spaces.Box() if len(space.shape) == 1:
-                self.kind, self.size, self.shape = "continuous", space.shape[0], space.shape
-                self.dtype = np.dtype(np.float32)
-                bounded = np.isfinite(space.low) & np.isfinite(space.high)
-                self.low, self.high = space.low.astype(np.float32), space.high.astype(np.float32)
+                self.kind, self.size, self.shape = "discrete", int(space.n), ()
+                self.start: Array | int = int(space.start)
+            case spaces.MultiDiscrete():
+                self.kind, self.nvec = "multi_discrete", tuple(int(n) for n in space.nvec.flat)
+                self.size, self.shape = sum(self.nvec), (len(self.nvec),)
+                self.start = space.start.reshape(-1).astype(np.int64)
+            case spaces.MultiBinary():
+                self.size = prod(self.env_shape)
+                self.kind, self.shape, self.start = "multi_binary", (self.size,), 0
+            case spaces.Box() if np.issubdtype(space.dtype, np.floating):
+                self.kind, self.size = "continuous", prod(space.shape)
+                self.shape, self.dtype = (self.size,), np.dtype(np.float32)
+                low, high = space.low.reshape(-1), space.high.reshape(-1)
+                bounded = np.isfinite(low) & np.isfinite(high)
+                self.low, self.high = low.astype(np.float32), high.astype(np.float32)
                 low, high = np.where(bounded, self.low, -1), np.where(bounded, self.high, 1)
                 self.middle, self.half = (high + low) / 2, (high - low) / 2
                 self.plain = bool((self.middle == 0).all() and (self.half == 1).all())
             case _:
-                raise ShapeError(f"Actions of {space} are not supported; what works is Discrete or a Box of one axis.")
+                raise ShapeError(f"Actions of {space} are not supported; what works is Discrete, MultiDiscrete, "
+                                 "MultiBinary or a Box of floats.")
 
     def to_env(self, action: Array) -> Array:
-        """[B, …] in the network's units → [B, …] in the environment's."""
-        if self.kind == "discrete":
-            return action + self.start if self.start else action
-        return np.clip(action if self.plain else action * self.half + self.middle, self.low, self.high)
+        """[B, …] in the network's units → [B, *space.shape] in the environment's."""
+        if self.kind == "continuous":
+            action = np.clip(action if self.plain else action * self.half + self.middle, self.low, self.high)
+        elif self.kind != "discrete" or self.start:
+            action = action + self.start
+        return action if self.env_shape == self.shape else action.reshape(len(action), *self.env_shape)
 
-    def random(self, num_envs: int, rng: np.random.Generator) -> Array:
-        """Uniform actions in the network's units. [B, …]"""
-        if self.kind == "discrete":
-            return rng.integers(self.size, size=num_envs)
-        return rng.uniform(-1, 1, size=(num_envs, self.size)).astype(np.float32)
+    def random(self, rng: np.random.Generator, count: int) -> Array:
+        """Uniform actions in the network's units. [count, …]"""
+        match self.kind:
+            case "discrete":
+                return rng.integers(self.size, size=count)
+            case "continuous":
+                return rng.uniform(-1, 1, size=(count, self.size)).astype(np.float32)
+            case "multi_discrete":
+                return rng.integers(self.nvec, size=(count, len(self.nvec)))
+            case "multi_binary":
+                return rng.integers(2, size=(count, self.size))
 
 
-def require_vector_obs(algo: str, space: spaces.Space[object]) -> int:
-    """The length of a Box observation of one axis; anything else is refused in the algorithm's name."""
-    if isinstance(space, spaces.Box) and len(space.shape) == 1:
-        return space.shape[0]
-    raise ShapeError(f"{algo} reads observations that are a Box of one axis, and this environment gives {space}. "
-                     "Flatten it with gymnasium.wrappers.FlattenObservation.")
-
-
-def require_actions(algo: str, space: spaces.Space[object], able: set[str], instead: str) -> Actions:
+def require_actions(algo: str, space: spaces.Space[object], able: set[Acts], instead: str) -> Actions:
     """The action translator, or a refusal that names an algorithm that can."""
     actions = Actions(space)
     if actions.kind not in able:
-        raise ShapeError(f"{algo} needs a {' or '.join(sorted(able))} action space, but this one is {space}. "
-                         f"{instead} can act here.")
+        kinds = " or ".join(kind.replace("_", "-") for kind in sorted(able))
+        raise ShapeError(f"{algo} needs a {kinds} action space, but this one is {space}. {instead} can act here.")
     return actions

@@ -13,27 +13,30 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import psutil
 import torch
 from tqdm import tqdm
 
-from rlcore import catalog, checkpoint
-from rlcore.config import ConfigError, build, to_dict
-from rlcore.data.replay import Ring
+from rlcore import catalog, checkpoint, finetune
+from rlcore.config import ConfigError, to_dict
 from rlcore.envs.make import Backend, Env, make_env
+from rlcore.evaluation.evaluate import append_evaluation, drop_evaluations_after, evaluate
+from rlcore.hindsight import look_back
 from rlcore.log import RunLog
 from rlcore.protocols import Agent, Metrics, OffPolicyAgent, OnPolicyAgent
+from rlcore.restore import agent_seed, make_agent, run_env
 from rlcore.runs import RunSpec, Status, new_folder, open_run, read_spec, write_spec, write_status
-from rlcore.sampling.collect import Collector
+from rlcore.sampling.collect import Collector, Sampler
+from rlcore.sampling.workers import Recipe, Workers
 
 logger = logging.getLogger("rlcore")
 
@@ -41,20 +44,20 @@ LOG_POINTS = 500       # rows of metrics per run, at most
 STATUS_EVERY_S = 0.25  # how often the folder's status and stop request are looked after
 
 
-def on_policy(agent: OnPolicyAgent, collector: Collector, step: int, env_steps: int) -> Iterator[tuple[int, Metrics]]:
+def on_policy(agent: OnPolicyAgent, sampler: Sampler, step: int, env_steps: int) -> Iterator[tuple[int, Metrics]]:
     """Collect with the current policy, learn once from each rollout, throw it away."""
     while step < env_steps:
-        rollout = collector.collect(partial(agent.act, step=step))
+        rollout = sampler.collect(step)
         metrics = agent.update(rollout, step / env_steps)
         step += rollout.num_rows
         yield step, metrics
 
 
-def off_policy(agent: OffPolicyAgent, collector: Collector, step: int, env_steps: int) -> Iterator[tuple[int, Metrics]]:
+def off_policy(agent: OffPolicyAgent, sampler: Sampler, step: int, env_steps: int) -> Iterator[tuple[int, Metrics]]:
     """Collect a little, remember it, learn from what is remembered."""
     while step < env_steps:
-        rollout = collector.collect(partial(agent.act, step=step))
-        agent.memory.add(rollout)
+        rollout = sampler.collect(step)
+        agent.remember(rollout)
         step += rollout.num_rows
         metrics: Metrics = {}
         if step >= agent.cfg.learning_starts:
@@ -63,17 +66,38 @@ def off_policy(agent: OffPolicyAgent, collector: Collector, step: int, env_steps
         yield step, metrics
 
 
-Loop = Callable[[Agent, Collector, int, int], Iterator[tuple[int, Metrics]]]
+SamplerName = Literal["serial", "batched", "alternating", "parallel", "async"]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where a run stands when a callback is asked."""
+
+    step: int                  # env steps so far
+    row: Mapping[str, float]   # the metrics just logged
+    agent: Agent
+    folder: Path
+
+
+Callback = Callable[[Moment], bool | None]
+"""Called with each row of metrics; True ends the run."""
+
+Loop = Callable[[Agent, Sampler, int, int], Iterator[tuple[int, Metrics]]]
 
 
 def train(algo: str, env: str | Env, config: Any = None, *, env_steps: int | None = None, seed: int = 0,
           run_dir: str | Path | None = None, target_return: float | None = None, device: str = "cpu",
-          backend: Backend | None = None, checkpoint_s: float = 30.0, progress: bool = True) -> Agent:
+          backend: Backend | None = None, env_options: Mapping[str, Any] | None = None, action_mask: bool = False,
+          sampler: SamplerName = "serial", num_workers: int | None = None, evaluate_every: int | None = None,
+          evaluate_episodes: int = 10, patience: int | None = None, keep_every: int | None = None,
+          start_from: str | Path | None = None, freeze: Sequence[str] = (), hindsight: float | None = None,
+          callbacks: Sequence[Callback] = (), checkpoint_s: float = 30.0,
+          progress: bool = True) -> Agent:
     """Train an agent and keep everything about it in a run folder.
 
     Args:
         algo: a name from the catalogue, such as "ppo".
-        env: an environment's name, or a vector environment from `make_env`.
+        env: an environment's name as `make_env` takes it, or a vector environment that it made.
         config: the algorithm's config; the catalogue's preset for this environment if None.
         env_steps: how long to train, over all environments together; the preset's length if None.
         seed: of networks, exploration and environments.
@@ -81,6 +105,20 @@ def train(algo: str, env: str | Env, config: Any = None, *, env_steps: int | Non
         target_return: stop once the mean return of the last 100 episodes reaches it.
         device: where the networks live: "cpu" or "cuda".
         backend: engine of the vector environment; the fastest that has it if None.
+        env_options: for the environment's constructor, such as {"max_episode_steps": 200}.
+        action_mask: let the agent see `info["action_mask"]` and choose among legal actions only.
+        sampler: "serial" collects in this process; "batched" steps environments in worker processes; "alternating" does
+            so in two halves, of which one steps while the other's actions are computed; "parallel" gives each worker a
+            copy of the policy: these four give the same bits. "async" is "parallel" one rollout ahead of learning.
+        num_workers: the sampler's processes; one per core if None.
+        evaluate_every: env steps between evaluations in training; the best agent by them is kept as "best".
+        evaluate_episodes: how many episodes each plays.
+        patience: stop after so many evaluations in a row without a better one.
+        keep_every: env steps between checkpoints of the agent that are kept.
+        start_from: a run whose last agent, with its optimisers, this one begins as.
+        freeze: words; parameters whose names, as `describe` prints them, contain one stay as they are.
+        hindsight: the share of replayed steps that pursue a goal their episode reached later; 0.8 is usual.
+        callbacks: functions of a `Moment`, called with each row of metrics; one that returns True ends the run.
         checkpoint_s: seconds between checkpoints.
         progress: show a progress bar.
 
@@ -93,26 +131,52 @@ def train(algo: str, env: str | Env, config: Any = None, *, env_steps: int | Non
     if not isinstance(cfg, catalog.config_class(algo)):
         raise ConfigError(f"train('{algo}', …) takes a {catalog.config_class(algo).__name__}, "
                           f"not {type(cfg).__name__}.")
-    if not isinstance(env, str) and env.num_envs != cfg.num_envs:
-        cfg = replace(cfg, num_envs=env.num_envs)
-    made = make_env(name, cfg.num_envs, seed=seed, backend=backend) if isinstance(env, str) else env
+    if isinstance(env, str):
+        made = make_env(name, cfg.num_envs if sampler in _HERE else 1, seed=seed, backend=_engine(sampler, backend),
+                        options=env_options, action_mask=action_mask, num_workers=num_workers)
+    else:
+        if sampler != "serial":
+            raise ConfigError(f"sampler='{sampler}' makes environments in its own processes: give train(…) the "
+                              f"environment's name, '{name}', instead of a finished one.")
+        made, cfg = env, replace(cfg, num_envs=env.num_envs)
     spec = RunSpec(
         algo=catalog.algorithm(algo).name, env=name, seed=seed, config=to_dict(cfg), backend=made.backend,
         env_steps=catalog.preset(algo, name).env_steps if env_steps is None else env_steps,
         target_return=target_return, device=device, threads=_threads(cfg.hidden), checkpoint_s=checkpoint_s,
-        env_seed=None if made.seed == seed else made.seed, versions=versions(),
+        env_seed=None if made.seed == seed else made.seed, env_options=made.options, action_mask=made.action_mask,
+        sampler=sampler, num_workers=num_workers, evaluate_every=evaluate_every, evaluate_episodes=evaluate_episodes,
+        patience=patience, keep_every=keep_every, start_from=None if start_from is None else str(start_from),
+        freeze=list(freeze), hindsight=hindsight,
+        versions=versions(),
     )
-    if spec.env_steps < 1:
-        raise ConfigError(f"env_steps={spec.env_steps} must be at least 1.")
-    agent_seed(spec)
-    agent = make_agent(spec, made)
+    for what in ("env_steps", "evaluate_every", "evaluate_episodes", "patience", "keep_every"):
+        number = getattr(spec, what)
+        if number is not None and number < 1:
+            raise ConfigError(f"{what}={number} must be at least 1.")
+    if patience is not None and evaluate_every is None:
+        raise ConfigError(f"patience={patience} counts evaluations: give evaluate_every too.")
+    agent = _begin(spec, made)
     folder = _folder(run_dir, spec)
     write_spec(folder, spec)
-    return Session(folder, spec, made, agent, progress).run()
+    return Session(folder, spec, made, agent, progress, callbacks).run()
 
 
-def resume(run_dir: str | Path, *, progress: bool = True) -> Agent:
+def _begin(spec: RunSpec, env: Env, *, known: bool = False) -> Agent:
+    """A run's agent before its first step; known: before a checkpoint is loaded."""
+    agent_seed(spec)
+    agent = make_agent(spec, env.single_observation_space, env.single_action_space)
+    if spec.hindsight is not None:
+        look_back(agent, run_env(spec, 0, 1, single=True), spec.hindsight)
+    if spec.start_from is not None and not known:
+        finetune.start_from(agent, spec.start_from)
+    finetune.freeze(agent, spec.freeze)
+    return agent
+
+
+def resume(run_dir: str | Path, *, callbacks: Sequence[Callback] = (), progress: bool = True) -> Agent:
     """Continue a run from its last checkpoint, or from its beginning if it has none yet.
+
+    callbacks: as for `train`; functions are not part of what a run's folder remembers.
 
     Raises:
         ConfigError: the folder is no run, or its process is still alive.
@@ -121,60 +185,45 @@ def resume(run_dir: str | Path, *, progress: bool = True) -> Agent:
     spec, status = read_spec(folder), open_run(folder)
     if status.state in ("starting", "running", "stopping") and status.status.pid != os.getpid():
         raise ConfigError(f"{status.id} is already {status.state}.")
-    env_seed = spec.seed if spec.env_seed is None else spec.env_seed
-    env = make_env(spec.env, spec.config["num_envs"], seed=env_seed, backend=_backend(spec))
-    agent_seed(spec)
-    return Session(folder, spec, env, make_agent(spec, env), progress).run()
+    env = run_env(spec, 0, spec.config["num_envs"] if spec.sampler in _HERE else 1)
+    known = checkpoint.latest(folder / "checkpoints") is not None
+    return Session(folder, spec, env, _begin(spec, env, known=known), progress, callbacks).run()
 
 
-def load_agent(run_dir: str | Path) -> tuple[Agent, RunSpec]:
-    """The agent of a run's last checkpoint, without its memory, and the run's spec.
-
-    Raises:
-        ConfigError: the folder is no run or has no checkpoint yet.
-    """
-    return load_agent_at(run_dir)[:2]
-
-
-def load_agent_at(run_dir: str | Path) -> tuple[Agent, RunSpec, int]:
-    """As `load_agent`, with the step of the checkpoint.
+def make_sampler(spec: RunSpec, env: Env, agent: Agent) -> Sampler:
+    """What a run gets its rollouts from. Takes over the environments.
 
     Raises:
-        ConfigError: the folder is no run or has no checkpoint yet.
+        ConfigError: the algorithm cannot learn from a policy older than its own.
     """
-    folder = Path(run_dir)
-    spec, saved = read_spec(folder), checkpoint.load_latest(folder / "checkpoints", "agent")
-    if saved is None:
-        raise ConfigError(f"{folder} has no checkpoint yet. Let it train for a moment, or stop it to save one.")
-    env = make_env(spec.env, 1, backend="sync")
-    agent = make_agent(spec, env)
+    algorithm, cfg = catalog.algorithm(spec.algo), agent.cfg
+    on_policy = algorithm.loop == "on_policy"
+    horizon, random_steps = (cfg.horizon, 0) if on_policy else (cfg.train_every, cfg.learning_starts)
+    if spec.sampler in _HERE:
+        return Collector(env, agent, horizon, seed=spec.seed, random_steps=random_steps,
+                         num_groups=2 if spec.sampler == "alternating" else 1)
+    ahead = spec.sampler == "async"
+    if ahead and on_policy and not algorithm.weighs_actions:
+        able = [other.title for other in catalog.ALGORITHMS.values() if other.weighs_actions]
+        raise ConfigError(f"{algorithm.title} cannot use sampler='async': it learns only from what its newest policy "
+                          f"did. Use sampler='parallel', or one of {', '.join(able)} or an off-policy algorithm.")
+    recipe = Recipe(partial(run_env, spec), partial(make_agent, spec), cfg.num_envs, horizon, spec.seed, random_steps,
+                    log_prob=ahead and on_policy)
+    obs_space = env.single_observation_space
     env.close()
-    step, state = saved
-    agent.load_state_dict(state)
-    return agent, spec, step
+    return Workers(recipe, agent, obs_space, spec.num_workers or psutil.cpu_count(logical=False) or 1, ahead=ahead)
 
 
-def make_agent(spec: RunSpec, env: Env) -> Agent:
-    """A fresh agent for a run.
-
-    Raises:
-        ConfigError: this machine or this torch lacks the device.
-    """
-    try:
-        torch.empty(0, device=spec.device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device='{spec.device}' cannot be used here: {str(error).splitlines()[0]}") from None
-    config = build(catalog.config_class(spec.algo), spec.config)
-    build_agent = catalog.agent_class(spec.algo)
-    agent: Agent = build_agent(env.single_observation_space, env.single_action_space, config,
-                               seed=spec.seed, device=spec.device)
-    return agent
+_HERE = ("serial", "batched", "alternating")  # samplers whose policy acts in the learner's process
 
 
-def agent_seed(spec: RunSpec) -> None:
-    """Seed torch and set its threads: both are settings of the whole process."""
-    torch.manual_seed(spec.seed)
-    torch.set_num_threads(spec.threads)
+def _engine(sampler: SamplerName, backend: Backend | None) -> Backend | None:
+    """The engine of the environments that a sampler needs."""
+    needs: Backend | None = {"serial": backend, "batched": "process", "alternating": "process"}.get(sampler, "sync")
+    if backend not in (None, needs):
+        raise ConfigError(f"sampler='{sampler}' steps environments with backend='{needs}', not '{backend}'. "
+                          "Leave backend out, or use sampler='serial'.")
+    return needs
 
 
 def _threads(hidden: tuple[int, ...]) -> int:
@@ -184,10 +233,6 @@ def _threads(hidden: tuple[int, ...]) -> int:
     or another run uses it, slows them down tenfold and more.
     """
     return 1 if max(hidden) < 200 else max(1, min(4, (psutil.cpu_count(logical=False) or 1) // 2))
-
-
-def _backend(spec: RunSpec) -> Backend:
-    return spec.backend  # type: ignore[return-value]  # written by make_env, checked by it again
 
 
 def _folder(run_dir: str | Path | None, spec: RunSpec) -> Path:
@@ -202,6 +247,11 @@ def _folder(run_dir: str | Path | None, spec: RunSpec) -> Path:
     return folder
 
 
+def _passes(before: int, step: int, every: int | None) -> bool:
+    """Whether a multiple of `every` lies in (before, step]."""
+    return every is not None and step // every > before // every
+
+
 def versions() -> dict[str, str]:
     """What the run stands on."""
     packages = ("torch", "numpy", "gymnasium")
@@ -211,23 +261,23 @@ def versions() -> dict[str, str]:
 class Session:
     """One process's turn at a run: from its last checkpoint, or its beginning, to its end or a stop."""
 
-    def __init__(self, folder: Path, spec: RunSpec, env: Env, agent: Agent, progress: bool):
-        self.folder, self.spec, self.agent = folder, spec, agent
+    def __init__(self, folder: Path, spec: RunSpec, env: Env, agent: Agent, progress: bool,
+                 callbacks: Sequence[Callback] = ()):
+        self.folder, self.spec, self.agent, self.callbacks = folder, spec, agent, callbacks
         self.on_gpu = torch.device(spec.device).type == "cuda"
         self.stop_file = folder / "stop"
         if self.stop_file.exists() and self.stop_file.stat().st_mtime < psutil.Process().create_time() - 2:
             self.stop_file.unlink()  # meant for an earlier process; one made while this one was starting counts
         algorithm = catalog.algorithm(spec.algo)
-        self.memory: Ring | None = None
-        if algorithm.loop == "on_policy":
-            self.loop, horizon = cast(Loop, on_policy), agent.cfg.horizon
-        else:
-            self.loop, horizon = cast(Loop, off_policy), agent.cfg.train_every
-            self.memory = cast(OffPolicyAgent, agent).memory
-        self.collector = Collector(env, horizon)
+        self.loop, self.memory = cast(Loop, on_policy), None
+        if algorithm.loop == "off_policy":
+            self.loop, self.memory = cast(Loop, off_policy), cast(OffPolicyAgent, agent).memory
+        self.sampler = make_sampler(spec, env, agent)
         self.log_every = max(1, spec.env_steps // LOG_POINTS)
         self.step, self.next_log, self.elapsed_s, keep_bytes = 0, self.log_every, 0.0, 0
         self.recent: deque[float] = deque(maxlen=100)
+        self.best: float | None = None   # highest mean return of an evaluation in training
+        self.since_best = 0              # evaluations since then
         if saved := checkpoint.latest(folder / "checkpoints"):
             keep_bytes = self._load(saved)
         self.log = RunLog(folder, keep_bytes=keep_bytes, step=self.step)
@@ -253,7 +303,7 @@ class Session:
         finally:
             self.log.close()
             self.bar.close()
-            self.collector.env.close()
+            self.sampler.close()
             for number, handler in before.items():
                 signal.signal(number, handler)
         logger.info("%s after %s env steps", state, f"{self.step:,}")
@@ -262,13 +312,18 @@ class Session:
     def _train(self) -> str:
         now = time.monotonic()
         next_status, next_save = now + STATUS_EVERY_S, now + self.spec.checkpoint_s
-        for step, metrics in self.loop(self.agent, self.collector, self.step, self.spec.env_steps):
+        for step, metrics in self.loop(self.agent, self.sampler, self.step, self.spec.env_steps):
             self.bar.update(step - self.step)
-            self.step = step
+            before, self.step = self.step, step
+            passed = partial(_passes, before, step)
+            if passed(self.spec.keep_every):
+                checkpoint.save(self.folder / "kept", step, {"agent": self.agent.state_dict()}, keep_others=True)
+            if passed(self.spec.evaluate_every) and self._evaluate():
+                return "finished"
             if step >= self.next_log or step >= self.spec.env_steps:
-                self._log(metrics)
+                row = self._log(metrics)
                 self.next_log = step + self.log_every
-                if self._target_reached():
+                if self._target_reached() or self._asked_to_end(row):
                     return "finished"
             now = time.monotonic()
             if now >= next_status:
@@ -284,9 +339,26 @@ class Session:
                 next_save = time.monotonic() + max(self.spec.checkpoint_s, 20 * took)
         return "finished"
 
-    def _log(self, metrics: Metrics) -> None:
+    def _evaluate(self) -> bool:
+        """Play some episodes, keep the agent if it is the best so far, and say whether patience is over."""
+        spec = self.spec
+        result = evaluate(self.agent, spec.env, episodes=spec.evaluate_episodes, env_options=spec.env_options,
+                          action_mask=spec.action_mask, backend="envpool" if spec.backend == "envpool" else "sync")
+        append_evaluation(self.folder, result.row(self.step) | {"in_training": True})
+        if self.best is None or result.mean > self.best:
+            self.best, self.since_best = result.mean, 0
+            checkpoint.save(self.folder / "best", self.step, {"agent": self.agent.state_dict()})
+        else:
+            self.since_best += 1
+        return spec.patience is not None and self.since_best >= spec.patience
+
+    def _asked_to_end(self, row: Mapping[str, float]) -> bool:
+        moment = Moment(self.step, row, self.agent, self.folder)
+        return any([callback(moment) for callback in self.callbacks])  # noqa: C419  # all are called, also after a True
+
+    def _log(self, metrics: Metrics) -> dict[str, float]:
         row = {name: float(value) for name, value in metrics.items()}
-        if episodes := self.collector.take_episodes():
+        if episodes := self.sampler.take_episodes():
             self.recent.extend(episode.total for episode in episodes)
             row |= {"episode/return": float(np.mean([episode.total for episode in episodes])),
                     "episode/length": float(np.mean([episode.length for episode in episodes])),
@@ -295,6 +367,7 @@ class Session:
         self.log.write(self.step, row)
         if self.recent:
             self.bar.set_postfix(mean_return=f"{np.mean(self.recent):.1f}", refresh=False)
+        return row
 
     def _target_reached(self) -> bool:
         target, recent = self.spec.target_return, self.recent
@@ -320,7 +393,8 @@ class Session:
             "session": {
                 "step": self.step, "next_log": self.next_log,
                 "elapsed_s": self._seconds(), "log_bytes": self.log.num_bytes(),
-                "recent": list(self.recent), "collector": self.collector.state_dict(),
+                "recent": list(self.recent), "best": self.best, "since_best": self.since_best,
+                "sampler": self.sampler.state_dict(),
                 "torch_rng": torch.get_rng_state(),
                 "device_rng": torch.cuda.get_rng_state(self.spec.device) if self.on_gpu else None,
             },
@@ -336,9 +410,9 @@ class Session:
         state: Mapping[str, Any] = checkpoint.load(saved, "session")
         self.step, self.next_log, self.elapsed_s = state["step"], state["next_log"], state["elapsed_s"]
         self.recent.extend(state["recent"])
-        if not self.collector.load_state_dict(state["collector"], fresh_seed=self.spec.seed + self.step):
-            if self.memory is not None:
-                self.memory.break_off()
+        self.best, self.since_best = state["best"], state["since_best"]
+        drop_evaluations_after(self.folder, self.step)
+        if not self.sampler.load_state_dict(state["sampler"], fresh_seed=self.spec.seed + self.step):
             logger.warning("%s cannot save its environments' state: they start new episodes; "
                            "everything else continues exactly.", self.spec.env)
         torch.set_rng_state(state["torch_rng"])

@@ -128,16 +128,16 @@ class GGUFAnswerer:
 
 
 def _load(path: Path, settings: GGUFSettings) -> Any:
-    try:
-        import llama_cpp
-    except ImportError:
-        raise MissingExtra("Answering with a GGUF model", "gguf") from None
     if not path.is_file():
         raise ConfigError(f"'{path}' does not exist. Give the path of a .gguf file.")
     with path.open("rb") as file:
         magic = file.read(4)
     if magic != b"GGUF":
         raise ConfigError(f"'{path}' is not a GGUF model: it starts with {magic!r}. Give a .gguf file.")
+    try:
+        import llama_cpp
+    except ImportError:
+        raise MissingExtra("Answering with a GGUF model", "gguf") from None
     threads = settings.n_threads or os.cpu_count() or 1
     try:
         return llama_cpp.Llama(str(path), n_ctx=settings.n_ctx, n_gpu_layers=settings.n_gpu_layers, n_threads=threads,

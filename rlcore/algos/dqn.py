@@ -1,31 +1,58 @@
 """Deep Q-network. Mnih et al. 2015, Nature 518; arXiv:1312.5602.
 
 One update: pick past steps from memory and move Q(s, a) towards r + γ·max Q̄(s', ·), where Q̄ is a copy of the network
-that lags behind. With `double` the online network chooses the action and the copy judges it (van Hasselt et al. 2015).
+that lags behind. Each later improvement is a setting of its own: `double` lets the online network choose and the copy
+judge (van Hasselt et al. 2015), `dueling` splits state value and advantages (Wang et al. 2016), `n_step` looks further
+ahead (Sutton 1988), `prioritized` picks what surprised (Schaul et al. 2015), `noisy` explores by learned parameter
+noise instead of ε (Fortunato et al. 2018), and `atoms` learns the return's distribution, C51 (Bellemare et al. 2017).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from gymnasium import spaces
-from torch import Tensor, nn
+from torch import Tensor
 
 from rlcore.arrays import Array
-from rlcore.config import check_ranges, setting
-from rlcore.data.batch import Batch
+from rlcore.config import check_ranges, require, setting
+from rlcore.data.batch import Batch, Obs
+from rlcore.data.ranked import Ranked
 from rlcore.data.replay import Ring, Transitions
-from rlcore.nets.encoders import mlp
-from rlcore.nets.optim import adam, descend, flatten, polyak
+from rlcore.data.rollout import Rollout
+from rlcore.data.scale import RewardScale
+from rlcore.nets.encoders import encoder_for
+from rlcore.nets.fused import Precision
+from rlcore.nets.heads import (
+    QNetwork,
+    action_mask,
+    epsilon_greedy,
+    epsilon_lots,
+    legal_values,
+    numpy_mean,
+    numpy_values,
+)
+from rlcore.nets.noisy import ActingNoise, redraw
+from rlcore.nets.optim import adam, descend, flatten, polyak, set_learning_rate
 from rlcore.ops.policy import weighted_mean
-from rlcore.ops.td import double_q_value, greedy_value, huber, td_target
+from rlcore.ops.td import (
+    categorical_divergence,
+    categorical_mean,
+    categorical_projection,
+    double_q_value,
+    huber,
+    of_action,
+    td_target,
+)
 from rlcore.protocols import Metrics
 from rlcore.schedule import linear
-from rlcore.spaces import require_actions, require_vector_obs
-from rlcore.speed import numpy_forward
+from rlcore.spaces import require_actions
+
+Values = Callable[[Obs], Tensor]  # [N, *obs] → Q [N, A], or the atoms' logits [N, A, K]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,80 +64,152 @@ class DQNConfig:
     updates: int = setting(1, "gradient steps per round of learning", low=1)
     batch_size: int = setting(64, "remembered steps per gradient step", low=1)
     learning_rate: float = setting(1e-3, "Adam's step size", low=0, high=1)
+    learning_rate_steps: int | None = setting(None, "steps over which the learning rate falls to zero; it stays if not "
+                                              "set", low=1, unit="env steps")
     gamma: float = setting(0.99, "discount per step", low=0, high=1)
     capacity: int = setting(100_000, "steps that the replay memory holds", low=10, unit="env steps")
     learning_starts: int = setting(1_000, "steps taken at random before learning", low=1, unit="env steps")
     target_every: int = setting(250, "gradient steps between moves of the target network", low=1)
     tau: float = setting(1.0, "share of the online network in each move; 1 copies it", low=0, high=1)
     double: bool = setting(True, "choose with the online network, judge with the target network")
+    dueling: bool = setting(False, "separate streams for the state's value and the actions' advantages")
+    n_step: int = setting(1, "rewards in a target before the network's own estimate", low=1, high=1_000)
+    prioritized: bool = setting(False, "pick surprising steps more often")
+    alpha: float = setting(0.6, "how much more often: 0 not at all, 1 in proportion to the error", low=0, high=1)
+    beta: float = setting(0.4, "how far importance weights make up for it at first; 1 is all the way", low=0, high=1)
+    beta_steps: int = setting(100_000, "steps over which β rises to 1", low=1, unit="env steps")
+    noisy: bool = setting(False, "explore by learned parameter noise instead of random actions")
+    atoms: int = setting(1, "points of the return's distribution (C51); 1 learns its mean alone", low=1, high=1_000)
+    v_min: float = setting(-10.0, "lowest of these points, a discounted return")
+    v_max: float = setting(10.0, "highest of these points, a discounted return")
     epsilon_start: float = setting(1.0, "share of random actions at first", low=0, high=1)
     epsilon_end: float = setting(0.05, "share of random actions in the end", low=0, high=1)
     epsilon_steps: int = setting(10_000, "steps over which that share falls", low=1, unit="env steps")
     max_grad_norm: float = setting(10.0, "gradients are scaled down to this norm", low=0)
+    normalize_reward: bool = setting(False, "divide rewards by the running deviation of the discounted return")
+    frames: int = setting(1, "images per stacked observation, each then stored once; 1 stores observations as they are",
+                          low=1, high=64)
     hidden: tuple[int, ...] = setting((128, 128), "widths of the hidden layers")
     activation: Literal["tanh", "relu"] = setting("relu", "nonlinearity between layers")
+    precision: Precision = setting("float32", "of wide matrix products; bfloat16 is several times faster on CPUs that "
+                                   "have it")
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        require(self.v_max > self.v_min, self, "v_max", f"be above v_min={self.v_min}")
 
 
 @dataclass(frozen=True)
 class DQNBatch(Batch):
-    """What the loss reads. All [N, …]; weight 0 marks dummy rows."""
+    """What the loss reads. All [N, …]; the target is a number, or the atoms' probabilities [N, K].
 
-    obs: Tensor
+    importance: makes up for picking some rows more often; weight 0 marks dummy rows.
+    """
+
+    obs: Obs
     action: Tensor
     target: Tensor
+    importance: Tensor
     weight: Tensor
 
 
 class DQN:
     """The agent: online and target network, memory, and one gradient step."""
 
+    memory_size, extras = 0, ()
+
     def __init__(self, obs_space: spaces.Space[Any], action_space: spaces.Space[Any], cfg: DQNConfig, *,
                  seed: int = 0, device: str = "cpu"):
-        obs_dim = require_vector_obs("DQN", obs_space)
         self.actions = require_actions("DQN", action_space, {"discrete"}, instead="SAC or PPO")
         self.cfg, self.device, self.rng = cfg, torch.device(device), np.random.default_rng(seed)
-        sizes = (obs_dim, *cfg.hidden, self.actions.size)
-        self.online, self.target = (mlp(sizes, cfg.activation).to(self.device) for _ in range(2))
+        self.atoms = torch.linspace(cfg.v_min, cfg.v_max, cfg.atoms, device=self.device) if cfg.atoms > 1 else None
+        self.online, self.target = (self._network(obs_space).to(self.device) for _ in range(2))
         self.target.load_state_dict(self.online.state_dict())
         self.params, self.lagged = flatten(self.online), flatten(self.target)
         self.optimizer = adam(self.params, cfg.learning_rate)
-        self.forward = numpy_forward(self.online, self.device)
-        self.memory = Ring(cfg.capacity, cfg.num_envs)
+        self.acting, self.forward = self.online, numpy_values(self.online, self.device)
+        self.acting_noise = ActingNoise(self.online, seed) if cfg.noisy else None
+        self.memory = Ring(cfg.capacity, cfg.num_envs, frames=cfg.frames)
+        self.ranked = Ranked(self.memory, cfg.alpha, cfg.beta) if cfg.prioritized else None
+        self.returns = RewardScale(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None
         self.num_updates = 0
 
-    def act(self, obs: Array, step: int | None = None) -> Array:
-        """The action of highest value; while training, a random one with probability ε. [B, obs_dim] → [B]"""
-        best: Array = self.forward(obs).argmax(-1)
-        if step is None:
-            return best
-        lucky = self.rng.random(len(obs)) < self.epsilon(step)
-        return np.where(lucky, self.actions.random(len(obs), self.rng), best) if lucky.any() else best
+    def _network(self, obs_space: spaces.Space[Any]) -> QNetwork:
+        cfg = self.cfg
+        return QNetwork(encoder_for("DQN", obs_space), self.actions.size, cfg.hidden, activation=cfg.activation,
+                        atoms=None if self.atoms is None else cfg.atoms, split=cfg.dueling, noisy=cfg.noisy,
+                        precision=cfg.precision)
+
+    def noise(self, rng: np.random.Generator, horizon: int, step: int, env: int) -> Array:  # noqa: ARG002  # all environments explore alike
+        """Where and how to act at random; of a noisy network, which parameter noise all environments share. → [T, 1]"""
+        if self.cfg.noisy:
+            return np.full((horizon, 1), step + 1.0)  # rows of other samplers' environments hold 0
+        return epsilon_lots(rng, horizon, self.epsilon(step))[:, None]
+
+    def act(self, obs: Any, memory: Array, noise: Array | None = None) -> tuple[Array, Array]:
+        """The legal action of highest value, except where the noise says otherwise. [B, *obs] → [B]"""
+        lot = None if noise is None else noise[:, 0]
+        if self.acting_noise is not None:
+            self.acting_noise.use(None if lot is None else int(lot.max()))
+            lot = None
+        value = self.forward(obs)
+        if self.atoms is not None:
+            value = numpy_mean(value, self.atoms.cpu().numpy())
+        return epsilon_greedy(value, lot, action_mask(obs)), memory
 
     def epsilon(self, step: int) -> float:
-        """The share of random actions after `step` env steps: all of them before learning starts."""
-        if step < self.cfg.learning_starts:
-            return 1.0
+        """The share of random actions after `step` env steps."""
         return linear(self.cfg.epsilon_start, self.cfg.epsilon_end, step / self.cfg.epsilon_steps)
+
+    def remember(self, rollout: Rollout) -> None:
+        """Take a rollout into memory, and its rewards into the running statistics."""
+        if self.ranked is None:
+            self.memory.add(rollout)
+        else:
+            self.ranked.add(rollout)
+        if self.returns is not None:
+            self.returns.learn(rollout)
 
     def update(self) -> Metrics:
         """One gradient step on a batch from memory."""
-        picked = self.memory.transitions(self.cfg.batch_size, self.rng).to(self.device)
-        batch = dqn_targets(picked, self.online, self.target, self.cfg)
-        loss, metrics = dqn_loss(self.online, batch)
-        norm = descend(loss, self.optimizer, self.cfg.max_grad_norm)
+        cfg, step = self.cfg, self.memory.total * self.memory.num_envs
+        if cfg.learning_rate_steps is not None:
+            set_learning_rate(self.optimizer, linear(cfg.learning_rate, 0.0, step / cfg.learning_rate_steps))
+        index, importance = self._pick(step)
+        picked = self.memory.transitions(index, cfg.gamma, cfg.n_step).to(self.device)
+        if self.returns is not None:
+            picked = replace(picked, reward=self.returns.scale(picked.reward))
+        self._redraw(self.online, self.target)
+        batch = dqn_targets(picked, importance, self.online, self.target, self.atoms, cfg)
+        self._redraw(self.online)  # the noise that chose an action does not judge it: Fortunato et al. 2018, eq. 16
+        loss, error, metrics = dqn_loss(self.online, batch, self.atoms)
+        norm = descend(loss, self.optimizer, cfg.max_grad_norm)
+        if self.ranked is not None:
+            self.ranked.learned(index, error, batch.weight)
         self.num_updates += 1
-        if self.num_updates % self.cfg.target_every == 0:
-            polyak(self.lagged, self.params, self.cfg.tau)
+        if self.num_updates % cfg.target_every == 0:
+            polyak(self.lagged, self.params, cfg.tau)
         return metrics | {"loss/grad_norm": norm}
 
+    def _pick(self, step: int) -> tuple[Tensor, Tensor]:
+        """Rows of memory and their importance. [N], [N]"""
+        if self.ranked is None:
+            return self.memory.pick(self.cfg.batch_size, self.rng), torch.ones((), device=self.device)
+        self.ranked.picker.beta = linear(self.cfg.beta, 1.0, step / self.cfg.beta_steps)
+        index, importance = self.ranked.pick(self.cfg.batch_size, self.rng)
+        return index, importance.to(self.device)
+
+    def _redraw(self, *nets: QNetwork) -> None:
+        for net in nets if self.cfg.noisy else ():
+            redraw(net, torch.default_generator)
+
     def state_dict(self) -> dict[str, Any]:
-        """Networks, optimiser, counter and generator; the memory has its own."""
+        """Networks, optimiser, counter, generator, priorities and statistics; the memory has its own."""
         return {"online": self.online.state_dict(), "target": self.target.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
-                "num_updates": self.num_updates, "rng": self.rng.bit_generator.state}
+                "num_updates": self.num_updates, "rng": self.rng.bit_generator.state,
+                "priorities": None if self.ranked is None else self.ranked.picker.state_dict(),
+                "returns": None if self.returns is None else self.returns.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put back what `state_dict` gave."""
@@ -118,19 +217,39 @@ class DQN:
         self.target.load_state_dict(state["target"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.num_updates, self.rng.bit_generator.state = state["num_updates"], state["rng"]
+        if self.ranked is not None:
+            self.ranked.picker.load_state_dict(state["priorities"])
+        if self.returns is not None:
+            self.returns.load_state_dict(state["returns"])
 
 
 @torch.no_grad()
-def dqn_targets(picked: Transitions, online: nn.Module, target: nn.Module, cfg: DQNConfig) -> DQNBatch:
-    """Bellman targets, fixed before the gradient step. [N]"""
+def dqn_targets(picked: Transitions, importance: Tensor, online: Values, target: Values, atoms: Tensor | None,
+                cfg: DQNConfig) -> DQNBatch:
+    """Bellman targets, fixed before the gradient step. [N], or over atoms [N, K]"""
     judged = target(picked.next_obs)
-    ahead = double_q_value(online(picked.next_obs), judged) if cfg.double else greedy_value(judged)
-    discount = cfg.gamma * (1 - picked.terminated.float())  # the clock does not end the task: truncation bootstraps
-    return DQNBatch(picked.obs, picked.action, td_target(picked.reward, discount, ahead), picked.weight)
+    choosing = online(picked.next_obs) if cfg.double else judged
+    choosing = choosing if atoms is None else categorical_mean(choosing, atoms)
+    ahead = double_q_value(legal_values(choosing, picked.next_obs), judged)
+    if atoms is None:
+        aim = td_target(picked.reward, picked.discount, ahead)
+    else:
+        moved = td_target(picked.reward[:, None], picked.discount[:, None], atoms)
+        aim = categorical_projection(moved, ahead.softmax(-1), atoms)
+    return DQNBatch(picked.obs, picked.action, aim, importance.expand_as(picked.reward), picked.weight)
 
 
-def dqn_loss(online: nn.Module, batch: DQNBatch) -> tuple[Tensor, dict[str, Tensor]]:
-    """The Huber loss of the temporal-difference error. Mnih et al. 2015, "Training algorithm"."""
-    value = online(batch.obs).gather(-1, batch.action.unsqueeze(-1)).squeeze(-1)
-    loss = weighted_mean(huber(value - batch.target), batch.weight)
-    return loss, {"loss/value": loss.detach(), "value/mean": weighted_mean(value.detach(), batch.weight)}
+def dqn_loss(online: Values, batch: DQNBatch, atoms: Tensor | None) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """The Huber loss of the temporal-difference error, Mnih et al. 2015, "Training algorithm"; over atoms the
+    divergence from the target, Bellemare et al. 2017, algorithm 1. → loss, what surprised [N], metrics
+    """
+    value = of_action(online(batch.obs), batch.action)
+    if atoms is None:
+        error = value - batch.target
+        rows = huber(error)
+    else:
+        error = rows = categorical_divergence(batch.target, value)
+        value = categorical_mean(value.detach(), atoms)
+    loss = weighted_mean(batch.importance * rows, batch.weight)
+    metrics = {"loss/value": loss.detach(), "value/mean": weighted_mean(value.detach(), batch.weight)}
+    return loss, error.detach(), metrics

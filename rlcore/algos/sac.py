@@ -1,13 +1,14 @@
 """Soft actor-critic with an adjusted temperature. Haarnoja et al. 2018, arXiv:1812.05905.
 
 One update: move both critics towards the softened Bellman target of the smaller lagging critic, then the actor
-towards actions that critics value, its entropy held at a target by the temperature α.
+towards actions that critics value, its entropy held at a target by the temperature α. Departs, where asked to: targets
+over several rewards, which are not corrected for how the policy has changed since, and prioritised replay.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,20 +18,22 @@ from torch import Tensor, nn
 
 from rlcore.arrays import Array
 from rlcore.config import check_ranges, setting
-from rlcore.data.batch import Batch
+from rlcore.data.batch import Batch, Obs
+from rlcore.data.prioritized import Prioritized
 from rlcore.data.replay import Ring, Transitions
-from rlcore.nets.dists import Gaussian, TanhGaussian
+from rlcore.data.rollout import Rollout
+from rlcore.data.scale import RewardScale
+from rlcore.nets.acting import numpy_forward
+from rlcore.nets.actors import Net, draw_squashed, squashed
+from rlcore.nets.critics import Critics, critics_with_copy, learn_obs
+from rlcore.nets.dists import Gaussian
 from rlcore.nets.encoders import mlp
-from rlcore.nets.ensemble import EnsembleMLP
+from rlcore.nets.fused import Precision, fuse
 from rlcore.nets.optim import adam, descend, flatten, polyak
 from rlcore.ops.policy import weighted_mean
 from rlcore.ops.td import td_target
 from rlcore.protocols import Metrics
-from rlcore.spaces import require_actions, require_vector_obs
-from rlcore.speed import numpy_forward
-
-# Bounds of the actor's log standard deviation, as in the authors' code.
-_LOG_STD_MIN, _LOG_STD_MAX = -20.0, 2.0
+from rlcore.spaces import require_actions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,7 @@ class SACConfig:
     batch_size: int = setting(256, "remembered steps per gradient step", low=1)
     learning_rate: float = setting(3e-4, "Adam's step size, of actor, critics and temperature", low=0, high=1)
     gamma: float = setting(0.99, "discount per step", low=0, high=1)
+    n_step: int = setting(1, "rewards taken together in a target", low=1, unit="env steps")
     tau: float = setting(0.005, "share of the online critics that the lagging ones take per step", low=0, high=1)
     capacity: int = setting(1_000_000, "steps that the replay memory holds", low=10, unit="env steps")
     learning_starts: int = setting(1_000, "steps taken at random before learning", low=1, unit="env steps")
@@ -50,7 +54,16 @@ class SACConfig:
     adjust_alpha: bool = setting(True, "adjust α so that the policy keeps its target entropy")
     target_entropy: float | None = setting(None, "entropy to keep; minus the action dimensions if not set",
                                            unit="nats")
+    prioritized: bool = setting(False, "replay steps in proportion to their error instead of evenly")
+    priority_alpha: float = setting(0.6, "how much the error decides, if prioritized; 0 is not at all", low=0, high=1)
+    priority_beta: float = setting(0.4, "how much of the bias of prioritized is corrected; 1 is all", low=0, high=1)
+    reward_scale: float = setting(1.0, "rewards are multiplied by this before learning", low=1e-8)
+    normalize_reward: bool = setting(False, "divide rewards by the running deviation of the discounted return")
+    normalize_obs: bool = setting(False, "centre and scale observations by running statistics")
+    max_grad_norm: float | None = setting(None, "gradients of actor and critics are scaled down to this norm; not at "
+                                          "all if not set", low=1e-8)
     hidden: tuple[int, ...] = setting((256, 256), "widths of the hidden layers, of actor and critics alike")
+    precision: Precision = setting("float32", "of wide matrix products; bfloat16 is faster on CPUs that have it")
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -58,27 +71,30 @@ class SACConfig:
 
 @dataclass(frozen=True)
 class SACBatch(Batch):
-    """What the critics' loss reads. All [N, …]; weight 0 marks dummy rows."""
+    """What the losses read. All [N, …]; weight 0 marks dummy rows, importance undoes the bias of prioritised replay."""
 
-    obs: Tensor
+    obs: Obs
     action: Tensor
     target: Tensor
     weight: Tensor
+    importance: Tensor
 
 
 class SAC:
-    """The agent: actor, twin critics with lagging copies, temperature, memory, and one round of gradient steps."""
+    """The agent: actor, twin critics with lagging copies, temperature, memory, and one gradient step of each."""
+
+    memory_size, extras = 0, ()
 
     def __init__(self, obs_space: spaces.Space[Any], action_space: spaces.Space[Any], cfg: SACConfig, *,
                  seed: int = 0, device: str = "cpu"):
-        obs_dim = require_vector_obs("SAC", obs_space)
         self.actions = require_actions("SAC", action_space, {"continuous"}, instead="DQN or PPO")
         self.cfg, self.device, self.rng = cfg, torch.device(device), np.random.default_rng(seed)
         size = self.actions.size
-        self.actor = mlp((obs_dim, *cfg.hidden, 2 * size), "relu").to(self.device)
-        self.critics, self.lagging = (
-            EnsembleMLP(2, (obs_dim + size, *cfg.hidden)).to(self.device) for _ in range(2))
-        self.lagging.load_state_dict(self.critics.state_dict())
+        self.critics, self.lagging = critics_with_copy(
+            "SAC", obs_space, size, cfg.hidden, normalize=cfg.normalize_obs, precision=cfg.precision,
+            device=self.device)
+        encoder = self.critics.encoder
+        self.actor = mlp((encoder.out_dim, *cfg.hidden, 2 * size), "relu").to(self.device)
         self.actor_params, self.critic_params = flatten(self.actor), flatten(self.critics)
         self.lagging_params = flatten(self.lagging)
         self.log_alpha = nn.Parameter(torch.tensor([math.log(cfg.alpha)], device=self.device))
@@ -86,77 +102,111 @@ class SAC:
         self.actor_optimizer = adam(self.actor_params, cfg.learning_rate)
         self.critic_optimizer = adam(self.critic_params, cfg.learning_rate)
         self.alpha_optimizer = adam(self.log_alpha, cfg.learning_rate)
-        self.forward = numpy_forward(self.actor, self.device)
+        self.max_grad_norm = math.inf if cfg.max_grad_norm is None else cfg.max_grad_norm
+        self.policy, self.acting = fuse(self.actor, cfg.precision), nn.Sequential(encoder, self.actor)
+        self.forward = numpy_forward(self.acting, self.device)
         self.memory = Ring(cfg.capacity, cfg.num_envs)
+        self.picker, self.reward_norm = None, None
+        self.parts: dict[str, Any] = {
+            "actor": self.actor, "critics": self.critics, "lagging": self.lagging,
+            "actor_optimizer": self.actor_optimizer, "critic_optimizer": self.critic_optimizer,
+            "alpha_optimizer": self.alpha_optimizer}
+        if cfg.prioritized:
+            rows = self.memory.steps * cfg.num_envs
+            self.picker = self.parts["picker"] = Prioritized(rows, cfg.priority_alpha, cfg.priority_beta)
+        if cfg.normalize_reward:
+            self.reward_norm = self.parts["reward_norm"] = RewardScale(cfg.num_envs, cfg.gamma)
 
-    def act(self, obs: Array, step: int | None = None) -> Array:
-        """A squashed sample while training, its centre when judged (step None). [B, obs_dim] → [B, D] in (−1, 1)"""
-        if step is not None and step < self.cfg.learning_starts:
-            return self.actions.random(len(obs), self.rng)
-        mean, log_std = np.split(self.forward(obs), 2, axis=-1)
-        if step is None:
-            squashed: Array = np.tanh(mean)
-        else:
-            std = np.exp(log_std.clip(_LOG_STD_MIN, _LOG_STD_MAX))
-            squashed = np.tanh(Gaussian.draw(mean, std, self.rng))
-        return squashed
+    def noise(self, rng: np.random.Generator, horizon: int, step: int, env: int) -> Array:  # noqa: ARG002  # the policy explores by itself
+        """What one environment needs to sample T actions. → [T, D]"""
+        return Gaussian.noise(rng, horizon, self.actions.size)
+
+    def act(self, obs: Any, memory: Array, noise: Array | None = None) -> tuple[Array, Array]:
+        """A squashed sample while training, its centre when judged (no noise). [B, *obs] → [B, D] in [−1, 1]"""
+        return draw_squashed(self.forward(obs), noise), memory
+
+    def remember(self, rollout: Rollout) -> None:
+        """Take a rollout into memory, and its rewards and observations into the running statistics."""
+        rows = self.memory.add(rollout).numpy()
+        if self.picker is not None:
+            self.picker.added(rows)
+            self.picker.forget(rows[~self.memory.rows["valid"].flatten()[rows].numpy()])
+            # the row behind the newest holds no step any more, only the newest step's successor
+            self.picker.forget(self.memory.head * self.cfg.num_envs + np.arange(self.cfg.num_envs))
+        if self.reward_norm is not None:
+            self.reward_norm.learn(rollout)
+        if self.cfg.normalize_obs:
+            learn_obs(rollout.obs, self.critics, self.lagging)
 
     def update(self) -> Metrics:
         """One gradient step of critics, actor and temperature on a batch from memory."""
-        picked = self.memory.transitions(self.cfg.batch_size, self.rng).to(self.device)
+        index, importance = self._pick()
+        picked = self.memory.transitions(index, self.cfg.gamma, self.cfg.n_step).to(self.device)
+        picked = replace(picked, reward=self._scaled(picked.reward))
         alpha = self.log_alpha.detach().exp()
-        batch = sac_targets(picked, self.actor, self.lagging, alpha, self.cfg.gamma)
-        critic_loss, metrics = critic_loss_of(self.critics, batch)
-        descend(critic_loss, self.critic_optimizer)
-        loss, entropy = sac_loss(self.actor, self.critics, batch, alpha)
-        descend(loss, self.actor_optimizer)
+        batch = sac_targets(picked, importance, self.policy, self.critics, self.lagging, alpha)
+        critic_loss, error, metrics = sac_critic_loss(self.critics, batch)
+        norm = descend(critic_loss, self.critic_optimizer, self.max_grad_norm)
+        if self.picker is not None:
+            self.picker.learned(index.numpy(), error.cpu().numpy())
+        loss, entropy = sac_loss(self.policy, self.critics, batch, alpha)
+        descend(loss, self.actor_optimizer, self.max_grad_norm)
         if self.cfg.adjust_alpha:
             descend((self.log_alpha * (entropy - self.target_entropy)).sum(), self.alpha_optimizer)
         polyak(self.lagging_params, self.critic_params, self.cfg.tau)
-        return metrics | {"loss/policy": loss.detach(), "policy/entropy": entropy, "policy/alpha": alpha.squeeze()}
+        return metrics | {"loss/policy": loss.detach(), "loss/grad_norm": norm, "policy/entropy": entropy,
+                          "policy/alpha": alpha.squeeze()}
+
+    def _pick(self) -> tuple[Tensor, Tensor]:
+        """Rows of the memory, and the importance of each. [N], [N]"""
+        count = self.cfg.batch_size
+        if self.picker is None:
+            return self.memory.pick(count, self.rng), torch.ones(count, device=self.device)
+        index, probability = self.picker.pick(count, self.rng)
+        importance = torch.from_numpy(self.picker.weight(probability)).float()
+        return torch.from_numpy(index), importance.to(self.device)
+
+    def _scaled(self, reward: Tensor) -> Tensor:
+        scaled = reward if self.reward_norm is None else self.reward_norm.scale(reward)
+        return scaled * self.cfg.reward_scale
 
     def state_dict(self) -> dict[str, Any]:
-        """Networks, optimisers, temperature and generator; the memory has its own."""
-        modules = {name: getattr(self, name).state_dict() for name in _STATEFUL}
-        return {**modules, "log_alpha": self.log_alpha.detach().clone(), "rng": self.rng.bit_generator.state}
+        """Networks, optimisers, temperature, priorities, statistics and generator; the memory has its own."""
+        parts = {name: part.state_dict() for name, part in self.parts.items()}
+        return parts | {"log_alpha": self.log_alpha.detach().clone(), "rng": self.rng.bit_generator.state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put back what `state_dict` gave."""
-        for name in _STATEFUL:
-            getattr(self, name).load_state_dict(state[name])
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
         with torch.no_grad():
             self.log_alpha.copy_(state["log_alpha"])
         self.rng.bit_generator.state = state["rng"]
 
 
-_STATEFUL = ("actor", "critics", "lagging", "actor_optimizer", "critic_optimizer", "alpha_optimizer")
-
-
-def policy_of(actor: nn.Module, obs: Tensor) -> TanhGaussian:
-    """π(·|s). [N, obs_dim]"""
-    mean, log_std = actor(obs).chunk(2, -1)
-    return TanhGaussian(mean, log_std.clamp(_LOG_STD_MIN, _LOG_STD_MAX))
-
-
 @torch.no_grad()
-def sac_targets(picked: Transitions, actor: nn.Module, lagging: nn.Module, alpha: Tensor, gamma: float) -> SACBatch:
+def sac_targets(picked: Transitions, importance: Tensor, actor: Net, critics: Critics, lagging: Critics,
+                alpha: Tensor) -> SACBatch:
     """r + γ·(min Q̄(s', a') − α·log π(a'|s')), a' ~ π. Haarnoja et al. 2018, eq. 2-3. [N]"""
-    action, log_prob = policy_of(actor, picked.next_obs).sample_with_log_prob()
-    soft_value = lagging(torch.cat([picked.next_obs, action], -1)).amin(0) - alpha * log_prob
-    discount = gamma * (1 - picked.terminated.float())  # the clock does not end the task: truncation bootstraps
-    return SACBatch(picked.obs, picked.action, td_target(picked.reward, discount, soft_value), picked.weight)
+    action, log_prob = squashed(actor(critics.features(picked.next_obs))).sample_with_log_prob()
+    soft_value = lagging(lagging.features(picked.next_obs), action).amin(0) - alpha * log_prob
+    target = td_target(picked.reward, picked.discount, soft_value)
+    return SACBatch(picked.obs, picked.action, target, picked.weight, importance)
 
 
-def critic_loss_of(critics: nn.Module, batch: SACBatch) -> tuple[Tensor, dict[str, Tensor]]:
-    """Squared soft Bellman error, summed over both critics. Eq. 5."""
-    value = critics(torch.cat([batch.obs, batch.action], -1))
-    loss = weighted_mean(0.5 * (value - batch.target).square().sum(0), batch.weight)
-    return loss, {"loss/value": loss.detach(), "value/mean": weighted_mean(value.detach().mean(0), batch.weight)}
+def sac_critic_loss(critics: Critics, batch: SACBatch) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """The squared soft Bellman error, summed over both critics, eq. 5, and the mean error of each row. → scalar, [N]"""
+    value = critics(critics.features(batch.obs), batch.action)
+    error = value - batch.target
+    loss = weighted_mean(0.5 * error.square().sum(0) * batch.importance, batch.weight)
+    metrics = {"loss/value": loss.detach(), "value/mean": weighted_mean(value.detach().mean(0), batch.weight)}
+    return loss, error.detach().abs().mean(0), metrics
 
 
-def sac_loss(actor: nn.Module, critics: nn.Module, batch: SACBatch, alpha: Tensor) -> tuple[Tensor, Tensor]:
+def sac_loss(actor: Net, critics: Critics, batch: SACBatch, alpha: Tensor) -> tuple[Tensor, Tensor]:
     """α·log π(a|s) − min Q(s, a) for a fresh a ~ π, eq. 7, and the policy's entropy by the same sample."""
-    action, log_prob = policy_of(actor, batch.obs).sample_with_log_prob()
-    value = critics(torch.cat([batch.obs, action], -1)).amin(0)
+    features = critics.features(batch.obs).detach()  # only the critics train an encoder of pixels
+    action, log_prob = squashed(actor(features)).sample_with_log_prob()
+    value = critics.judge(features, action).amin(0)
     loss = weighted_mean(alpha * log_prob - value, batch.weight)
     return loss, -weighted_mean(log_prob.detach(), batch.weight)

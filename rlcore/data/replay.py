@@ -1,97 +1,293 @@
-"""Replay memory: a ring that stores every observation once, and a picker of rows."""
+"""Replay memory: a ring that stores every observation once, and the views that turn rows into batches."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rlcore.config import ConfigError
-from rlcore.data.batch import Batch
+from rlcore.config import ConfigError, ShapeError
+from rlcore.data.batch import Batch, Obs
 from rlcore.data.rollout import Rollout
+
+_FLAGS = ("action", "reward", "terminated", "valid", "start")
+Relabel = Callable[[Tensor, "Transitions"], "Transitions"]
+"""(flat rows [N], their steps) → the steps as they are to be learned from"""
 
 
 @dataclass(frozen=True)
 class Transitions(Batch):
-    """Single steps picked from memory. All fields [N, …].
+    """Steps picked from memory, over one or n rewards. All fields [N, …].
 
-    weight is 0 on the dummy rows after an episode's end, so that shapes stay static, and 1 elsewhere.
+    reward     Σ γᵏ·r over the steps taken together
+    discount   how much of the value of next_obs flows back: γⁿ, and 0 behind a terminated step
+    weight     0 on the dummy rows after an episode's end, so that shapes stay static; elsewhere 1
     """
 
-    obs: Tensor
+    obs: Obs
+    action: Tensor
+    reward: Tensor
+    discount: Tensor
+    next_obs: Obs
+    weight: Tensor
+
+
+@dataclass(frozen=True)
+class Sequences(Batch):
+    """Consecutive steps picked from memory, time-major: [L, N, …]; the observations have one row more.
+
+    memory [1, N, M] is what the agent remembered before the first step when it took it.
+    """
+
+    obs: Obs
     action: Tensor
     reward: Tensor
     terminated: Tensor
-    next_obs: Tensor
-    weight: Tensor
+    valid: Tensor
+    start: Tensor
+    memory: Tensor
 
 
 class Ring:
     """The last `capacity` environment steps of B environments, time-major, oldest overwritten first.
 
     A row's successor observation is the next row's observation: next-step autoreset puts an episode's true last
-    observation there, also when the clock cut it, so nothing is stored twice.
+    observation there, also when the clock cut it, so nothing is stored twice. Rows are numbered flat: row · B + b.
+
+    Args:
+        capacity: environment steps to hold.
+        num_envs: B.
+        memory_every: keep the agent's recurrent memory at every so many rows; 0 keeps none.
+        frames: observations are stacks [frames, height, width] of which each row adds only the newest; stacks are put
+            together again when picked. 1 stores observations as they are.
+        device: where the rows live.
+        folder: keep the rows in files here, mapped into memory, for memories larger than RAM.
     """
 
-    def __init__(self, capacity: int, num_envs: int):
-        self.steps = capacity // num_envs + 1  # one row more: it holds only the newest successor
-        if self.steps < 3:
+    def __init__(self, capacity: int, num_envs: int, *, memory_every: int = 0, frames: int = 1,
+                 device: torch.device | str = "cpu", folder: Path | None = None):
+        steps = capacity // num_envs + 1  # one row more: it holds only the newest successor
+        if memory_every:
+            steps = -(-steps // memory_every) * memory_every  # so that rows with a memory stay the same on every round
+        if steps < 3:
             raise ConfigError(f"capacity={capacity} must hold at least two steps of {num_envs} environments. "
                               f"Try {max(1000, 100 * num_envs)}.")
-        self.num_envs, self.head, self.size = num_envs, 0, 0
-        self.rows: dict[str, Tensor] = {}
+        self.steps, self.num_envs, self.memory_every, self.frames = steps, num_envs, memory_every, frames
+        self.device, self.folder = torch.device(device), folder
+        self.total = 0                          # steps of each environment ever written
+        self.rows: dict[str, Tensor] = {}       # flags and actions, and "obs" or one "obs/part" for each part
+        self.stacks: list[str] = []             # the columns that are stored frame by frame
+        self.padding = ""                       # before an episode's first frame its "repeats", or "zeros"
+        self.relabel: Relabel | None = None     # what becomes of steps before they are handed out
 
     def __len__(self) -> int:
         return self.size * self.num_envs
 
-    def add(self, rollout: Rollout) -> None:
-        """Write T steps of all environments; of a block longer than the memory, its end."""
+    @property
+    def size(self) -> int:
+        """Steps of each environment that can be picked."""
+        return min(self.total, self.steps - 1)
+
+    @property
+    def head(self) -> int:
+        """The row that is written next; until then it holds the newest step's successor."""
+        return self.total % self.steps
+
+    def add(self, rollout: Rollout) -> Tensor:
+        """Write T steps of all environments; of a block longer than the memory, its end. → flat rows written"""
+        columns = {name: getattr(rollout, name) for name in _FLAGS} | _parts(rollout.obs)
         if not self.rows:
-            self._allocate(rollout)
-        length = len(rollout.reward)
-        index = (self.head + torch.arange(length)) % self.steps
-        for name, column in self.rows.items():
-            column[index[-self.steps:]] = getattr(rollout, name)[-self.steps:]
-        self.head = (self.head + length) % self.steps
-        self.rows["obs"][self.head] = rollout.last_obs
-        self.size = min(self.size + length, self.steps - 1)
+            self._allocate(columns, rollout.memory)
+        if self.stacks and rollout.start.any():
+            self._learn_padding(rollout)
+        if self.total:  # what begins an episode does not follow from the newest step: nobody may learn that it did
+            self.rows["valid"][self.head - 1] &= ~rollout.start[0].to(self.device)
+        length, skip = len(rollout.reward), max(0, len(rollout.reward) - (self.steps - 1))
+        self.total += skip
+        for name, column in columns.items():
+            self._write(name, self._newest(name, column)[skip:], self.head)
+        if self.memory_every:
+            for t in range(-(self.total - skip) % self.memory_every, length, self.memory_every):
+                row = (self.total - skip + t) % self.steps
+                self.rows["memory"][row // self.memory_every] = rollout.memory[t]
+        written = (torch.arange(self.total, self.total + length - skip) % self.steps)[:, None] * self.num_envs
+        self.total += length - skip
+        for name, part in _parts(rollout.last_obs).items():
+            self.rows[name][self.head] = self._newest(name, part)
+        self.rows["start"][self.head] = ~rollout.valid[-1]  # what a dummy row leads to begins an episode
+        return (written + torch.arange(self.num_envs)).flatten()
 
-    def break_off(self) -> None:
-        """What is added next does not follow from the newest step: nobody may learn that it did."""
-        if self.size:
-            self.rows["valid"][self.head - 1] = False
+    def _write(self, name: str, column: Tensor, head: int) -> None:
+        rows, first = self.rows[name], min(len(column), self.steps - head)
+        rows[head:head + first] = column[:first]
+        if first < len(column):
+            rows[:len(column) - first] = column[first:]
 
-    def _allocate(self, rollout: Rollout) -> None:
-        for name in ("obs", "action", "reward", "terminated", "valid"):
-            example = getattr(rollout, name)
-            self.rows[name] = torch.zeros(self.steps, *example.shape[1:], dtype=example.dtype)
+    def _allocate(self, columns: dict[str, Tensor], memory: Tensor) -> None:
+        self.stacks = [name for name, column in columns.items() if self._is_stack(name, column)]
+        for name, column in columns.items():
+            self.rows[name] = self._zeros(name, (self.steps, *self._newest(name, column).shape[1:]), column.dtype)
+        if self.memory_every:
+            self.rows["memory"] = self._zeros("memory", (self.steps // self.memory_every, *memory.shape[1:]),
+                                              memory.dtype)
 
-    def transitions(self, count: int, rng: np.random.Generator) -> Transitions:
-        """Rows picked uniformly, with replacement. → [count, …]"""
-        picked = rng.integers(self.size * self.num_envs, size=count)
-        age, column = np.divmod(picked, self.num_envs)
-        row = (self.head - 1 - age) % self.steps
-        index = torch.from_numpy(row * self.num_envs + column)
-        after = torch.from_numpy((row + 1) % self.steps * self.num_envs + column)
-        flat = {name: values.flatten(0, 1) for name, values in self.rows.items()}
-        take = {name: values.index_select(0, index) for name, values in flat.items()}
-        return Transitions(
-            take["obs"], take["action"], take["reward"], take["terminated"],
-            next_obs=flat["obs"].index_select(0, after), weight=take["valid"].float(),
-        )
+    def _zeros(self, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        if self.folder is None:
+            return torch.zeros(shape, dtype=dtype, device=self.device)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        file = self.folder / f"{name.replace('/', '-')}.bin"
+        with file.open("wb") as stream:  # a sparse file of zeros
+            stream.truncate(prod(shape) * dtype.itemsize)
+        return torch.from_file(str(file), shared=True, size=prod(shape), dtype=dtype).view(shape)
+
+    def _newest(self, name: str, column: Tensor) -> Tensor:
+        """The part of a column that is stored: of stacked images [..., frames, H, W], the last frame."""
+        return column[..., -1, :, :] if name in self.stacks else column
+
+    def _is_stack(self, name: str, column: Tensor) -> bool:
+        return (self.frames > 1 and name.startswith("obs") and column.dtype == torch.uint8 and column.dim() == 5
+                and column.shape[2] == self.frames)
+
+    def _learn_padding(self, rollout: Rollout) -> None:
+        parts = _parts(rollout.obs)
+        for first in (parts[name][rollout.start] for name in self.stacks):
+            older, newest = first[:, :-1], first[:, -1:]
+            repeats, zeros = ((older == fill).flatten(1).all(1) for fill in (newest, torch.zeros_like(newest)))
+            for kind, plainly in (("repeats", repeats & ~zeros), ("zeros", zeros & ~repeats)):
+                if bool(plainly.any()):
+                    self.padding = self.padding or kind
+            same = repeats if self.padding == "repeats" else zeros if self.padding == "zeros" else repeats & zeros
+            if not bool(same.all()):
+                raise ShapeError("Frames can be stored once only where every episode's first stack repeats its first "
+                                 "frame, or every one begins with zeros. This environment's do not. Use frames=1.")
+
+    def pick(self, count: int, rng: np.random.Generator, length: int = 1, every: int = 1) -> Tensor:
+        """Flat rows, uniformly and with replacement. → [count]
+
+        Each is followed by at least length − 1 newer ones; every: only rows at multiples of it.
+        """
+        first, last = self._multiples(length, every)
+        step = rng.integers(first, last + 1, size=count) * every
+        row = step % self.steps * self.num_envs + rng.integers(self.num_envs, size=count)
+        return torch.from_numpy(row).to(self.device)
+
+    def can_pick(self, length: int = 1, every: int = 1) -> bool:
+        """Whether `pick` has anything to choose from."""
+        first, last = self._multiples(length, every)
+        return first <= last
+
+    @property
+    def oldest(self) -> int:
+        """The first step, counted from the run's beginning, that can be picked."""
+        step = self.total - self.size
+        return step + self.frames - 1 if self.stacks and step else step  # the oldest stacks lost their older frames
+
+    def _multiples(self, length: int, every: int) -> tuple[int, int]:
+        """The steps that `pick` chooses among, divided by `every`: the first and the last."""
+        if self.memory_every and every % self.memory_every and length > 1:
+            raise ConfigError(f"Sequences can begin only where a memory is kept: every={every} must be a multiple of "
+                              f"memory_every={self.memory_every}.")
+        return -(-self.oldest // every), (self.total - length) // every
+
+    def transitions(self, index: Tensor, gamma: float, n: int = 1) -> Transitions:
+        """The steps that begin at flat rows, n rewards taken together or as many as their episode still had. → [N, …]
+
+        Sutton 1988; n-step targets as in Hessel et al. 2018, arXiv:1710.02298, "Multi-step learning".
+        """
+        flat = self._flat
+        last, reward = index, flat("reward").index_select(0, index)
+        discount: Tensor | float = gamma
+        if n > 1:
+            last, reward, discount = self._add_up(index, reward, gamma, n)
+        after = self._shift(last, 1)
+        alive = 1 - flat("terminated").index_select(0, last).float()
+        found = Transitions(self.obs(index), flat("action").index_select(0, index), reward, discount * alive,
+                            next_obs=self.obs(after), weight=flat("valid").index_select(0, index).float())
+        return found if self.relabel is None else self.relabel(index, found)
+
+    def _add_up(self, index: Tensor, reward: Tensor, gamma: float, n: int) -> tuple[Tensor, Tensor, Tensor]:
+        """(last row, Σ γᵏ·r, γ^steps): a window ends before a row that does not follow on from it."""
+        rewards, valid, last = self._flat("reward"), self._flat("valid"), index
+        discount = torch.full_like(reward, gamma)
+        going = torch.ones_like(index, dtype=torch.bool)
+        for _ in range(1, n):
+            after = self._shift(last, 1)
+            # dummy rows are not valid, so an episode's end stops here too, and the newest step has no reward behind it
+            going = going & valid.index_select(0, after) & (after // self.num_envs != self.head)
+            reward = reward + torch.where(going, discount * rewards.index_select(0, after), 0)
+            discount = torch.where(going, discount * gamma, discount)
+            last = torch.where(going, after, last)
+        return last, reward, discount
+
+    def sequences(self, index: Tensor, length: int) -> Sequences:
+        """`length` consecutive steps from each flat row on. → [L, N, …], observations [L + 1, N, …]"""
+        rows = torch.stack([self._shift(index, k) for k in range(length + 1)])
+        take = {name: self._flat(name)[rows[:-1]] for name in ("action", "reward", "terminated", "valid")}
+        start = self._flat("start")[rows]
+        memory = torch.zeros(1, len(index), 0, device=self.device)
+        if self.memory_every:
+            memory = self.rows["memory"][index // self.num_envs // self.memory_every, index % self.num_envs][None]
+        return Sequences(self.obs(rows), take["action"], take["reward"], take["terminated"], take["valid"], start,
+                         memory)
+
+    def obs(self, index: Tensor) -> Obs:
+        """The observations at flat rows, of any shape. [...] → [..., *obs]"""
+        found = {name: self._observed(name, index) for name in self.rows if name == "obs" or name.startswith("obs/")}
+        return found["obs"] if "obs" in found else {name[4:]: part for name, part in found.items()}
+
+    def _observed(self, name: str, index: Tensor) -> Tensor:
+        flat = self._flat(name)
+        if name not in self.stacks:
+            return flat.index_select(0, index) if index.dim() == 1 else flat[index]
+        start, at, frames = self._flat("start"), index, [flat[index]]
+        began = torch.zeros_like(index, dtype=torch.bool)
+        for _ in range(self.frames - 1):
+            began = began | start[at]
+            at = torch.where(began, at, self._shift(at, -1))
+            older = flat[at]
+            frames.append(older * ~began[..., None, None] if self.padding == "zeros" else older)
+        return torch.stack(frames[::-1], -3)
+
+    def _flat(self, name: str) -> Tensor:
+        return self.rows[name].flatten(0, 1)
+
+    def _shift(self, index: Tensor, by: int) -> Tensor:
+        return (index + by * self.num_envs) % (self.steps * self.num_envs)
+
+    def num_bytes(self) -> int:
+        """What the rows take, written or not."""
+        return sum(column.numel() * column.dtype.itemsize for column in self.rows.values())
 
     def state_dict(self) -> dict[str, Any]:
         """Everything written so far, as views; unwritten rows cost nothing."""
         used = self.steps if self.size == self.steps - 1 else self.head + 1
-        return {"head": self.head, "size": self.size, "rows": {k: v[:used] for k, v in self.rows.items()}}
+        rows = {name: column[:used] for name, column in self.rows.items() if name != "memory"}
+        if "memory" in self.rows:
+            rows["memory"] = self.rows["memory"][:-(-used // self.memory_every)]
+        return {"total": self.total, "steps": self.steps, "stacks": self.stacks, "padding": self.padding, "rows": rows}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` gave."""
-        self.head, self.size = state["head"], state["size"]
-        self.rows = {}
+        """Restore what `state_dict` gave.
+
+        Raises:
+            ConfigError: it is the state of a ring of another length.
+        """
+        if state["steps"] != self.steps:
+            raise ConfigError(f"A memory of {state['steps'] - 1} steps of each environment cannot be restored into one "
+                              f"of {self.steps - 1}. Use the capacity it was saved with.")
+        self.total, self.stacks, self.padding, self.rows = state["total"], state["stacks"], state["padding"], {}
         for name, saved in state["rows"].items():
-            self.rows[name] = torch.zeros(self.steps, *saved.shape[1:], dtype=saved.dtype)
+            length = self.steps // self.memory_every if name == "memory" else self.steps
+            self.rows[name] = self._zeros(name, (length, *saved.shape[1:]), saved.dtype)
             self.rows[name][: len(saved)] = saved
+
+
+def _parts(obs: Any) -> dict[str, Tensor]:
+    """An observation as named columns."""
+    return {f"obs/{name}": part for name, part in obs.items()} if isinstance(obs, dict) else {"obs": obs}

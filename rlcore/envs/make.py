@@ -3,34 +3,62 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib
 import importlib.util
+import inspect
 import logging
+import sys
 import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
-from gymnasium.vector.utils import batch_space
 
-from rlcore.arrays import Array
 from rlcore.config import ConfigError, MissingExtra, nearest
+from rlcore.envs.compat import OldGymEnv, is_old_style
+from rlcore.envs.families import (
+    AtariPool,
+    EnvPool,
+    envpool_options,
+    has_envpool,
+    in_envpool,
+    is_atari,
+    is_minigrid,
+    num_threads,
+    register_family,
+)
+from rlcore.envs.process import Columns, ProcessVectorEnv
+from rlcore.envs.wrappers import ActionMaskObs, NextStep, NormalObs, Single, Step, WithoutText
+from rlcore.processes import WorkerError
 
 logger = logging.getLogger("rlcore")
 
-Backend = Literal["native", "envpool", "sync"]
+Backend = Literal["native", "envpool", "sync", "process"]
+Factory = Callable[..., Any]
+"""Makes one environment, Gymnasium's or an old one; options come as keywords."""
+_ALL = np.s_[:]
 
 
-class Env(gym.vector.VectorWrapper):
+class Env(NormalObs):
     """B copies of one environment with a seed of their own, under Gymnasium's next-step autoreset.
 
     After an episode ends, the next `step` ignores that environment's action, resets it and returns reward 0.
+    Observations have the normal form of `rlcore.envs.wrappers`.
     """
 
-    def __init__(self, env: VectorEnv[Any, Any, Any], name: str, backend: Backend, seed: int):
+    def __init__(self, env: VectorEnv[Any, Any, Any], name: str, backend: Backend, seed: int,
+                 options: Mapping[str, Any] | None = None, action_mask: bool = False, first: int = 0):
         super().__init__(env)
-        self.name, self.backend, self.seed = name, backend, seed
+        self.name, self.backend, self.seed, self.options = name, backend, seed, dict(options or {})
+        self.action_mask, self.first = action_mask, first
+        self._actions: Any = None
 
     def reset(self, *, seed: int | list[int | None] | None = None,
               options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -39,82 +67,246 @@ class Env(gym.vector.VectorWrapper):
         Copies get unrelated seeds, so that runs with neighbouring seeds share no episode.
         """
         if seed is None or isinstance(seed, int):
-            states = np.random.SeedSequence(self.seed if seed is None else seed).generate_state(self.num_envs)
-            seed = [int(state) for state in states]
-        if not isinstance(self.env, SyncVectorEnv):
-            seed = seed[0]
-        return self.env.reset(seed=seed, options=options)  # type: ignore[arg-type]  # SyncVectorEnv takes lists
+            seed = _seeds(self.seed if seed is None else seed, self.first, self.num_envs)  # type: ignore[assignment]
+        if not isinstance(self.env, SyncVectorEnv | ProcessVectorEnv | EnvPool | AtariPool):
+            seed = seed[0]  # type: ignore[index]
+        return super().reset(seed=seed, options=options)
+
+    def send(self, actions: Any, columns: Columns = _ALL) -> None:
+        """The first half of `step`, for all environments or, with backend "process", some columns of them.
+
+        Raises:
+            ConfigError: this backend steps only all environments at once.
+        """
+        if isinstance(self.env, ProcessVectorEnv):
+            self.env.send(actions, columns)
+        elif isinstance(columns, slice) and columns == _ALL:
+            self._actions = actions
+        else:
+            raise ConfigError(f"backend='{self.backend}' steps all environments at once. "
+                              "To step some columns of them, use backend='process'.")
+
+    def recv(self, columns: Columns = _ALL) -> Step:
+        """The second half of `step`."""
+        if not isinstance(self.env, ProcessVectorEnv):
+            return self.step(self._actions)
+        obs, *rest = self.env.recv(columns)
+        return (self.normal(obs), *rest)
 
 
-def make_env(name: str, num_envs: int = 1, *, seed: int = 0, backend: Backend | None = None,
-             render_mode: str | None = None) -> Env:
+def make_env(name: str | Factory, num_envs: int = 1, *, seed: int = 0, backend: Backend | None = None,
+             render_mode: str | None = None, options: Mapping[str, Any] | None = None, action_mask: bool = False,
+             num_workers: int | None = None, first: int = 0) -> Env:
     """A vector environment of `num_envs` copies.
 
-    name: a registered id such as "CartPole-v1", or "module:Id-v0" for one that importing `module` registers.
-    backend: "native" is Gymnasium's own vectorised implementation, "envpool" a C++ thread pool, "sync" a loop over
-    single environments. Chosen in that order unless given.
+    name: a registered id such as "CartPole-v1", "module:Id-v0" for one that importing `module` registers,
+    "module:ClassName" or "path/to/file.py:ClassName" for a class, or a function that makes one environment.
+    backend: "native" is an environment's own vectorised implementation, "sync" a loop over single environments,
+    "process" worker processes, "envpool" a C++ thread pool. If None, the first of native and sync that has it; EnvPool
+    where nothing else does.
+    options: for the environment's constructor; also "max_episode_steps".
+    action_mask: show `info["action_mask"]` as part of the observation, {"obs": …, "action_mask": …}.
+    num_workers: processes or threads, for backends that have them; one per core if None.
+    first: these are number `first` and following of a larger vector, and get the seeds that they would have there.
 
     Raises:
         ConfigError: unknown name (with the nearest known one), a backend that lacks the environment, or a missing part.
-        MissingExtra: envpool was asked for and is not installed.
+        MissingExtra: an optional package is needed and not installed.
     """
     if num_envs < 1:
         raise ConfigError(f"num_envs={num_envs} must be at least 1.")
-    spec = _spec(name)
-    able = _backends(spec)
-    if backend is None:
-        backend = "sync" if render_mode else able[0]
-    elif backend == "envpool" and not importlib.util.find_spec("envpool"):
+    if num_workers is not None and num_workers < 1:
+        raise ConfigError(f"num_workers={num_workers} must be at least 1.")
+    origin = origin_of(name, dict(options or {}), render_mode, action_mask)
+    if backend == "envpool" and not has_envpool():
         raise MissingExtra("backend='envpool'", "envpool")
-    elif backend not in able:
-        raise ConfigError(f"backend={backend!r} has no {name}. Try one of: {', '.join(able)}.")
     try:
-        return Env(_build(spec, num_envs, seed, backend, render_mode), name, backend, seed)
+        able = _backends(origin)
+        backend = backend or able[0]
+        if backend not in able:
+            raise ConfigError(_why_not(origin, backend, able))
+        vector = _build(origin, num_envs, _seeds(seed, first, num_envs), backend, num_workers)
+        return Env(vector, origin.name, backend, seed, options, action_mask, first)
+    except MissingExtra:
+        raise
     except (gym.error.Error, ImportError) as error:  # a part it needs is missing, or its version is too old to run
-        raise ConfigError(f"{name} cannot be made here: {error}") from error
+        raise ConfigError(f"{origin.name} cannot be made here: {error}") from error
+    except WorkerError as error:
+        raise ConfigError(f"{origin.name} cannot be made in a worker process: {error}") from error
+    except TypeError as error:
+        if not options:
+            raise
+        raise ConfigError(f"{origin.name} cannot be made with options={dict(options)}: {error}") from error
 
 
-def _spec(name: str) -> gym.envs.registration.EnvSpec:
+@dataclass(frozen=True)
+class Origin:
+    """Where an environment comes from, and how each copy is to be made: all that a worker process must be told.
+
+    spec     its registration, or
+    factory  what makes it, or the text "module:Class" that leads there, or
+    neither  where only EnvPool knows its name
+    """
+
+    name: str
+    spec: EnvSpec | None = None
+    factory: Factory | str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    render_mode: str | None = None
+    action_mask: bool = False
+
+    @property
+    def id(self) -> str:
+        """Its name without the module that registers it."""
+        return self.name if self.spec is None else self.spec.id
+
+
+def origin_of(name: str | Factory, options: dict[str, Any], render_mode: str | None = None,
+              action_mask: bool = False) -> Origin:
+    """What a name leads to.
+
+    Raises:
+        ConfigError: nothing.
+        MissingExtra: a package that is not installed.
+    """
+    how: dict[str, Any] = {"options": options, "render_mode": render_mode, "action_mask": action_mask}
+    if not isinstance(name, str):
+        title = getattr(name, "__qualname__", type(name).__name__)
+        return Origin(f"{getattr(name, '__module__', '__main__')}:{title}", factory=name, **how)
+    place, _, plain = name.rpartition(":")
+    if place and hasattr(_import(name, place), plain):
+        return Origin(name, factory=name, **how)
+    if place.endswith(".py") and plain.isidentifier():
+        raise ConfigError(f"'{name}': {place} has no '{plain}'{nearest(plain, vars(_import(name, place)))}")
+    register_family(plain)
+    if plain not in gym.registry and in_envpool(plain):
+        return Origin(plain, **how)
+    return Origin(name, spec=_spec(name, plain), **how)
+
+
+def _import(name: str, place: str) -> ModuleType:
+    """A module by its name or by the path of its file; a file is imported once."""
+    try:
+        if not place.endswith(".py"):
+            return importlib.import_module(place)
+        path = Path(place).resolve()
+        title = f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+        if title not in sys.modules:
+            found = importlib.util.spec_from_file_location(title, path)
+            assert found is not None
+            assert found.loader is not None
+            module = importlib.util.module_from_spec(found)
+            found.loader.exec_module(module)
+            sys.modules[title] = module
+        return sys.modules[title]
+    except (ImportError, FileNotFoundError) as error:
+        raise ConfigError(f"'{name}': its module cannot be imported: {error}.") from None
+
+
+def _spec(name: str, plain: str) -> EnvSpec:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # an outdated id is answered below, in one sentence
-            module, _, plain = name.rpartition(":")
-            if module:
-                importlib.import_module(module)
             return gym.spec(plain)
-    except ImportError as error:
-        raise ConfigError(f"'{name}': its module cannot be imported: {error}.") from None
     except gym.error.Error as error:
         hint = nearest(name, gym.registry)
         raise ConfigError(f"Unknown environment '{name}'{hint or f': {error}'}") from None
 
 
-def _backends(spec: gym.envs.registration.EnvSpec) -> list[Backend]:
-    able: list[Backend] = []
-    if spec.vector_entry_point is not None:
-        able.append("native")
-    if importlib.util.find_spec("envpool"):
-        import envpool
+def _backends(origin: Origin) -> list[Backend]:
+    """Those that can make it as it was asked for; the first is taken where none is named."""
+    single: list[Backend] = ["sync", "process"]
+    if origin.factory is not None or origin.render_mode or origin.action_mask:
+        return single
+    native: list[Backend] = ["native"] if _is_native(origin) else []
+    if not (in_envpool(origin.id) and envpool_options(origin.id) >= origin.options.keys()):
+        return native + single
+    # it draws other episodes, and its state cannot be saved: who has it installed must not get it unasked
+    return ["envpool", *single] if origin.spec is None else [*native, *single, "envpool"]
 
-        if spec.id in envpool.list_all_envs():
-            able.append("envpool")
-    return [*able, "sync"]
+
+def _is_native(origin: Origin) -> bool:
+    """Whether the environment has a vectorised implementation of its own that takes the options."""
+    if origin.spec is None:
+        return False
+    if is_atari(origin.spec):
+        return True
+    if not (origin.options and origin.spec.vector_entry_point):
+        return origin.spec.vector_entry_point is not None
+    entry = origin.spec.vector_entry_point
+    parameters = inspect.signature(load_env_creator(entry) if isinstance(entry, str) else entry).parameters
+    return parameters.keys() >= origin.options.keys()
 
 
-def _build(spec: gym.envs.registration.EnvSpec, num_envs: int, seed: int, backend: Backend,
-           render_mode: str | None) -> VectorEnv[Any, Any, Any]:
+def _why_not(origin: Origin, backend: str, able: list[Backend]) -> str:
+    plain = replace(origin, options={}, render_mode=None, action_mask=False)
+    missing = f"no {origin.name}" if backend not in _backends(plain) else (
+        f"{origin.name}, but not with these options, render_mode or action_mask")
+    return f"backend={backend!r} has {missing}. Try one of: {', '.join(able)}."
+
+
+def _build(origin: Origin, num_envs: int, seeds: list[int], backend: Backend,
+           num_workers: int | None) -> VectorEnv[Any, Any, Any]:
     match backend:
         case "native":
-            return gym.make_vec(spec.id, num_envs, vectorization_mode="vector_entry_point")
+            assert origin.spec is not None
+            if is_atari(origin.spec):
+                return AtariPool(origin.spec, num_envs, origin.options, num_threads(num_workers, num_envs))
+            vector = gym.make_vec(origin.spec, num_envs, vectorization_mode="vector_entry_point", **origin.options)
+            return _next_step(vector, origin.name)
         case "envpool":
-            import envpool
-
-            return _EnvPool(envpool.make(spec.id, env_type="gymnasium", num_envs=num_envs, seed=seed), num_envs)
+            return EnvPool(origin.id, num_envs, seeds, origin.options, num_threads(num_workers, num_envs))
         case "sync":
-            if "mujoco" in str(spec.entry_point):
-                _quiet_mujoco()
-            drawing: dict[str, Any] = {"render_mode": render_mode} if render_mode else {}  # not all know the word
-            return SyncVectorEnv([lambda: gym.make(spec.id, **drawing)] * num_envs)
+            return SyncVectorEnv([functools.partial(make_single, origin)] * num_envs)
+        case "process":
+            return ProcessVectorEnv([functools.partial(make_single, origin)] * num_envs, num_workers)
+
+
+def _next_step(vector: VectorEnv[Any, Any, Any], name: str) -> VectorEnv[Any, Any, Any]:
+    mode = vector.metadata.get("autoreset_mode")
+    if mode is None:
+        raise ConfigError(f"The vectorised {name} does not say how it resets. "
+                          'Set metadata["autoreset_mode"] to gymnasium.vector.AutoresetMode.NEXT_STEP or another.')
+    return vector if mode == AutoresetMode.NEXT_STEP else NextStep(vector)
+
+
+def make_single(origin: Origin) -> gym.Env[Any, Any]:
+    """One copy; also what a worker process calls."""
+    env = _from_spec(origin, origin.spec) if origin.spec is not None else _from_factory(origin)
+    return ActionMaskObs(env) if origin.action_mask else env
+
+
+def _from_spec(origin: Origin, spec: EnvSpec) -> gym.Env[Any, Any]:
+    if is_atari(spec):
+        return Single(AtariPool(spec, 1, origin.options, 1))
+    if "mujoco" in str(spec.entry_point):
+        _quiet_mujoco()
+    drawing: dict[str, Any] = {"render_mode": origin.render_mode} if origin.render_mode else {}  # not all know the word
+    env = gym.make(spec, **origin.options, **drawing)
+    return WithoutText(env) if is_minigrid(spec) else env
+
+
+def _from_factory(origin: Origin) -> gym.Env[Any, Any]:
+    if origin.factory is None:
+        return Single(EnvPool(origin.id, 1, [0], origin.options, 1))
+    make = origin.factory
+    if isinstance(make, str):
+        place, _, plain = make.rpartition(":")
+        make = getattr(_import(make, place), plain)
+    options = dict(origin.options)
+    limit = options.pop("max_episode_steps", None)
+    drawing: dict[str, Any] = {"render_mode": origin.render_mode} if origin.render_mode else {}
+    env = make(**options, **drawing)
+    if is_old_style(env):
+        env = OldGymEnv(env, origin.render_mode)
+    if not isinstance(env, gym.Env):
+        raise ConfigError(f"{origin.name} made a {type(env).__name__}, which is no gymnasium.Env.")
+    return env if limit is None else gym.wrappers.TimeLimit(env, limit)
+
+
+def _seeds(seed: int, first: int, count: int) -> list[int]:
+    """Unrelated seeds, one per copy, from copy number `first` on."""
+    return [int(state) for state in np.random.SeedSequence(seed).generate_state(first + count)[first:]]
 
 
 def _quiet_mujoco() -> None:
@@ -127,29 +319,3 @@ def _quiet_mujoco() -> None:
 @functools.cache
 def _log_once(message: str) -> None:
     logger.info("MuJoCo: %s", message)
-
-
-class _EnvPool(VectorEnv[Any, Any, Any]):
-    """EnvPool behind Gymnasium's vector interface; it resets on the step after an episode's end as well."""
-
-    def __init__(self, pool: Any, num_envs: int):
-        self.pool, self.num_envs = pool, num_envs
-        self.single_observation_space, self.single_action_space = pool.observation_space, pool.action_space
-        self.observation_space = batch_space(pool.observation_space, num_envs)
-        self.action_space = batch_space(pool.action_space, num_envs)
-        self.metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}
-
-    def reset(self, *, seed: Any = None, options: Any = None) -> tuple[Array, dict[str, Any]]:  # noqa: ARG002
-        """Start all episodes anew; EnvPool takes its seed when it is made."""
-        obs, info = self.pool.reset()
-        return obs, info
-
-    def step(self, actions: Array) -> tuple[Array, Array, Array, Array, dict[str, Any]]:
-        """One step of every environment."""
-        obs, reward, terminated, truncated, info = self.pool.step(actions)
-        return obs, reward, terminated.astype(bool), truncated.astype(bool), info
-
-    def close_extras(self, **kwargs: Any) -> None:  # noqa: ARG002
-        """Stop the thread pool."""
-        self.pool.close()
-

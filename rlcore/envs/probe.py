@@ -147,3 +147,59 @@ class Uneven(gym.Env[Array, Any]):
         self.elapsed += 1
         ended = self.elapsed == (9 if self.long else 1)
         return row(0), float(ended and self.long), ended, False, {}
+
+
+class Recall(gym.Env[Array, Any]):
+    """A symbol is shown on the first step and asked for on the last, `wait` blank steps later. Return 1 for naming it.
+
+    Observation: the symbol one-hot, then 1 where it is asked for. Without memory nothing beats 1 / choices.
+    """
+
+    def __init__(self, choices: int = 2, wait: int = 3):
+        self.choices, self.wait = choices, wait
+        self.shown = self.elapsed = 0
+        self.observation_space, self.action_space = obs_space(choices + 1), action_space("discrete", choices)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
+        """The symbol to keep in mind."""
+        super().reset(seed=seed, options=options)
+        self.shown, self.elapsed = int(self.np_random.integers(self.choices)), 0
+        return one_hot(self.shown, self.choices + 1), {}
+
+    def step(self, action: Any) -> Step:
+        """Nothing while waiting; then the question, and its answer is judged."""
+        self.elapsed += 1
+        if self.elapsed <= self.wait:
+            return one_hot(self.choices, self.choices + 1) * (self.elapsed == self.wait), 0.0, False, False, {}
+        return row(*[0.0] * (self.choices + 1)), float(action == self.shown), True, False, {}
+
+
+class Tempting(gym.Env[Array, Any]):
+    """Ten offers x ~ U[0, 1], one after another: taking one pays x and costs 1, as info["cost"] says.
+
+    Greed takes all: return 5, cost 10. With at most d expected takes the best policy takes those above 1 − d/10, for
+    a return of 10·(1 − (1 − d/10)²)/2; there one unit of cost is worth λ = 1 − d/10 of reward.
+    """
+
+    offers = 10
+
+    def __init__(self, acts: Acts = "discrete"):
+        self.acts, self.offer, self.elapsed = acts, 0.0, 0
+        self.observation_space, self.action_space = obs_space(1), action_space(acts)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
+        """The first offer, as 2x − 1."""
+        super().reset(seed=seed, options=options)
+        self.elapsed = 0
+        return self._next(), {"cost": 0.0}
+
+    def step(self, action: Any) -> Step:
+        """Choosing 1, or a number above 0, takes the offer."""
+        taken = float(action == 1) if self.acts == "discrete" else float(action[0] > 0)
+        self.elapsed += 1
+        reward, ended = taken * self.offer, self.elapsed == self.offers
+        return self._next(), reward, ended, False, {"cost": taken}
+
+    def _next(self) -> Array:
+        self.offer = float(self.np_random.uniform())
+        return row(2 * self.offer - 1)

@@ -8,14 +8,16 @@ example, cannot be saved, and `save_env_state` says so by returning None.
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch
-from gymnasium.vector import SyncVectorEnv, VectorEnv
+from gymnasium.vector import SyncVectorEnv, VectorEnv, VectorWrapper
 
 from rlcore.envs.make import Env
+from rlcore.envs.process import ProcessVectorEnv
 
 # What stays as it was built: spaces, registration, rendering and helpers. Saving the rest is enough.
 _FIXED = {"env", "envs", "env_fns", "spec", "_spec", "metadata", "observation_space", "action_space",
@@ -28,18 +30,65 @@ class _CannotSave(Exception):
     """The environment holds something that is not plain data."""
 
 
-def save_env_state(env: Env) -> list[dict[str, Any]] | None:
+def save_env_state(env: Env) -> list[Any] | None:
     """Everything that can change in a vector environment, as plain data; None where that is not possible."""
+    vector = env.env
+    if isinstance(vector, ProcessVectorEnv):
+        states = vector.apply(save_single)
+        return None if None in states else [to_tensors(states), torch.from_numpy(vector.ended)]
     try:
-        return [_save_object(part) for part in _parts(env.env)]
+        return [_save_object(part) for part in _parts(vector)]
     except _CannotSave:
         return None
 
 
-def load_env_state(env: Env, state: list[dict[str, Any]]) -> None:
+def load_env_state(env: Env, state: list[Any]) -> None:
     """Put back what `save_env_state` gave into an environment made the same way."""
     env.reset()  # builds what environments build lazily
-    for part, saved in zip(_parts(env.env), state, strict=True):
+    vector = env.env
+    if isinstance(vector, ProcessVectorEnv):
+        vector.apply(load_single, to_arrays(state[0]))
+        vector.ended = state[1].numpy()
+    else:
+        _load_objects(_parts(vector), state)
+
+
+def save_single(env: gym.Env[Any, Any]) -> list[dict[str, Any]] | None:
+    """The same for one environment, as its worker process asks."""
+    try:
+        return [to_arrays(_save_object(part)) for part in _layers(env)]
+    except _CannotSave:
+        return None
+
+
+def load_single(env: gym.Env[Any, Any], state: list[dict[str, Any]]) -> None:
+    """Put back what `save_single` gave."""
+    env.reset()  # builds what environments build lazily
+    _load_objects(_layers(env), to_tensors(state))
+
+
+def to_arrays(tree: Any) -> Any:
+    """Nested plain data with arrays in place of tensors, which cross between processes by value."""
+    return _replaced(tree, torch.Tensor, torch.Tensor.numpy)
+
+
+def to_tensors(tree: Any) -> Any:
+    """The inverse of `to_arrays`."""
+    return _replaced(tree, np.ndarray, torch.from_numpy)
+
+
+def _replaced(tree: Any, kind: type, change: Callable[[Any], Any]) -> Any:
+    match tree:
+        case dict():
+            return {key: _replaced(value, kind, change) for key, value in tree.items()}
+        case list():
+            return [_replaced(item, kind, change) for item in tree]
+        case _:
+            return change(tree) if isinstance(tree, kind) else tree
+
+
+def _load_objects(parts: list[Any], state: list[dict[str, Any]]) -> None:
+    for part, saved in zip(parts, state, strict=True):
         for name, value in saved.items():
             _load_value(part, name, value)
 
@@ -47,13 +96,20 @@ def load_env_state(env: Env, state: list[dict[str, Any]]) -> None:
 def _parts(env: VectorEnv[Any, Any, Any]) -> list[Any]:
     """The vector environment and every environment and wrapper inside it, outermost first."""
     parts: list[Any] = [env]
-    for single in env.envs if isinstance(env, SyncVectorEnv) else ():
-        layer: gym.Env[Any, Any] = single
-        while isinstance(layer, gym.Wrapper):
-            parts.append(layer)
-            layer = layer.env
-        parts.append(layer)
-    return parts
+    while isinstance(env, VectorWrapper):
+        env = env.env
+        parts.append(env)
+    singles = env.envs if isinstance(env, SyncVectorEnv) else ()
+    return parts + [layer for single in singles for layer in _layers(single)]
+
+
+def _layers(env: gym.Env[Any, Any]) -> list[Any]:
+    """An environment's wrappers, outermost first, then itself."""
+    layers: list[Any] = []
+    while isinstance(env, gym.Wrapper):
+        layers.append(env)
+        env = env.env
+    return [*layers, env]
 
 
 def _save_object(part: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from rlcore.config import ConfigError
-from rlcore.envs.make import make_env
+from rlcore.envs.make import Backend, make_env
 from rlcore.evaluation.statistics import bootstrap_interval, iqm
 from rlcore.protocols import Agent
+from rlcore.restore import Which, load_agent_at
+from rlcore.runs import read_evaluations
 from rlcore.spaces import Actions
-from rlcore.training import load_agent_at
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ class Evaluation:
 
 
 def evaluate(agent: Agent | str | Path, env: str | None = None, *, episodes: int = 20,
-             seed: int = 10_000) -> Evaluation:
+             seed: int = 10_000, which: Which = "last", max_steps: int = 1_000_000, backend: Backend = "sync",
+             env_options: Mapping[str, Any] | None = None, action_mask: bool = False) -> Evaluation:
     """Play whole episodes with the agent's best actions, on seeds that training does not use.
 
     Args:
@@ -66,46 +69,71 @@ def evaluate(agent: Agent | str | Path, env: str | None = None, *, episodes: int
         env: an environment's name; the run's own if None.
         episodes: how many; each starts from a seed of its own.
         seed: of the first environment.
+        which: of a run's checkpoints: "last", "best", or the step of one that was kept.
+        max_steps: an episode that is longer is taken for one that never ends.
+        backend, env_options, action_mask: of the environment, as for `train`; a run's own are used by themselves.
 
     Raises:
-        ConfigError: no environment to play in, or a run without a checkpoint.
+        ConfigError: no environment to play in, a run without a checkpoint, or an episode that does not end.
     """
     if episodes < 1:
         raise ConfigError(f"episodes={episodes} must be at least 1.")
     if isinstance(agent, str | Path):
-        return _evaluate_run(Path(agent), env, episodes, seed)
+        return _evaluate_run(Path(agent), which, env, episodes, seed)
     if env is None:
         raise ConfigError("evaluate(agent) needs the environment's name, such as 'CartPole-v1'.")
-    vector = make_env(env, min(episodes, 16), seed=seed, backend="sync")
+    vector = make_env(env, min(episodes, 16), seed=seed, backend=backend, options=env_options,
+                      action_mask=action_mask)
     try:
-        return _play(agent, vector, episodes)
+        return _play(agent, vector, episodes, max_steps)
     finally:
         vector.close()
 
 
-def _play(agent: Agent, env: Any, episodes: int) -> Evaluation:
+def _play(agent: Agent, env: Any, episodes: int, max_steps: int) -> Evaluation:
     """Each environment plays a fixed share of the episodes: taking whichever ends first would favour short ones."""
     num = env.num_envs
     left = np.full(num, episodes // num) + (np.arange(num) < episodes % num)
     actions, total, length = Actions(env.single_action_space), np.zeros(num), np.zeros(num, np.int64)
     returns: list[float] = []
     lengths: list[int] = []
-    obs, fresh = env.reset()[0], np.zeros(num, bool)
+    obs, over = env.reset()[0], np.zeros(num, bool)
+    memory = np.zeros((num, agent.memory_size), np.float32)
     while left.any():
-        obs, reward, terminated, truncated, _ = env.step(actions.to_env(agent.act(obs.astype(np.float32))))
-        total, length = np.where(fresh, 0, total + reward), np.where(fresh, 0, length + 1)
-        fresh = terminated | truncated
-        for index in np.flatnonzero(fresh & (left > 0)):
+        action, memory = agent.act(obs, memory)
+        obs, reward, terminated, truncated, _ = env.step(actions.to_env(action))
+        total, length = np.where(over, 0, total + reward), np.where(over, 0, length + 1)
+        memory = np.where(over[:, None], 0, memory)  # that step was the reset: the next one begins an episode
+        over = terminated | truncated
+        for index in np.flatnonzero(over & (left > 0)):
             returns.append(float(total[index]))
             lengths.append(int(length[index]))
             left[index] -= 1
+        if length.max() >= max_steps:
+            raise ConfigError(f"{env.name} has played {max_steps} steps without an episode's end. Give it a time "
+                              "limit: register it with max_episode_steps.")
     return Evaluation(tuple(returns), tuple(lengths))
 
 
-def _evaluate_run(folder: Path, env: str | None, episodes: int, seed: int) -> Evaluation:
-    agent, spec, step = load_agent_at(folder)
-    result = evaluate(agent, env or spec.env, episodes=episodes, seed=seed)
-    if env in (None, spec.env):
-        with (folder / "evaluations.jsonl").open("a") as file:
-            file.write(json.dumps(result.row(step)) + "\n")
+def _evaluate_run(folder: Path, which: Which, env: str | None, episodes: int, seed: int) -> Evaluation:
+    agent, spec, step = load_agent_at(folder, which)
+    if env not in (None, spec.env):
+        return evaluate(agent, env, episodes=episodes, seed=seed)
+    result = evaluate(agent, spec.env, episodes=episodes, seed=seed, env_options=spec.env_options,
+                      action_mask=spec.action_mask, backend="envpool" if spec.backend == "envpool" else "sync")
+    append_evaluation(folder, result.row(step))
     return result
+
+
+def append_evaluation(folder: Path, row: Mapping[str, Any]) -> None:
+    """Add a row to a run's evaluations.jsonl."""
+    with (folder / "evaluations.jsonl").open("a") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def drop_evaluations_after(folder: Path, step: int) -> None:
+    """Forget what training noted after a step: a run that continues from there will note it again."""
+    rows = read_evaluations(folder)
+    kept = [row for row in rows if row["step"] <= step or "in_training" not in row]
+    if len(kept) < len(rows):
+        (folder / "evaluations.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))

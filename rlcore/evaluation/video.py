@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -14,12 +17,13 @@ from rlcore.arrays import Array
 from rlcore.config import ConfigError
 from rlcore.envs.make import Env, make_env
 from rlcore.protocols import Agent
+from rlcore.restore import load_agent_at
 from rlcore.spaces import Actions
-from rlcore.training import load_agent_at
 
 
 def record_video(agent: Agent | str | Path, env: str | None = None, path: str | Path | None = None, *,
-                 seed: int = 0, max_steps: int = 2000) -> Path:
+                 seed: int = 0, max_steps: int = 2000, env_options: Mapping[str, Any] | None = None,
+                 action_mask: bool = False) -> Path:
     """Film one episode played with the agent's best actions.
 
     Args:
@@ -28,6 +32,7 @@ def record_video(agent: Agent | str | Path, env: str | None = None, path: str | 
         path: an .mp4 (H.264) or .gif file; <run>/videos/<step>.mp4 if None and a run was given.
         seed: of the episode.
         max_steps: the film ends here if the episode does not.
+        env_options, action_mask: of the environment, as for `train`; a run's own are used by themselves.
 
     Raises:
         ConfigError: no place to write to, another file type, or an environment that cannot draw itself here.
@@ -35,7 +40,8 @@ def record_video(agent: Agent | str | Path, env: str | None = None, path: str | 
     if isinstance(agent, str | Path):
         folder = Path(agent)
         agent, spec, step = load_agent_at(folder)
-        env = env or spec.env
+        if env in (None, spec.env):
+            env, env_options, action_mask = spec.env, spec.env_options, spec.action_mask
         path = path or folder / "videos" / f"{step:012d}.mp4"
     if env is None or path is None:
         raise ConfigError("record_video(agent, …) needs an environment's name and a file to write, "
@@ -43,7 +49,8 @@ def record_video(agent: Agent | str | Path, env: str | None = None, path: str | 
     target = Path(path)
     if target.suffix not in (".mp4", ".gif"):
         raise ConfigError(f"'{target.name}' must end in .mp4 or .gif.")
-    frames, fps = _film(agent, env, seed, max_steps)
+    make = partial(make_env, env, 1, seed=seed, options=env_options, action_mask=action_mask)
+    frames, fps = _film(agent, make, env, max_steps)
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f".{target.stem}{target.suffix}")
     (_write_mp4 if target.suffix == ".mp4" else _write_gif)(unfinished, frames, fps)
@@ -51,15 +58,17 @@ def record_video(agent: Agent | str | Path, env: str | None = None, path: str | 
     return target
 
 
-def _film(agent: Agent, name: str, seed: int, max_steps: int) -> tuple[list[Array], int]:
+def _film(agent: Agent, make: Callable[..., Env], name: str, max_steps: int) -> tuple[list[Array], int]:
     if not os.environ.get("DISPLAY"):  # without a screen, draw into memory unless told otherwise
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
         os.environ.setdefault("MUJOCO_GL", "egl")
-    env, frames = _first_frame(name, seed)
+    env, frames = _first_frame(make, name)
     try:
         actions, obs = Actions(env.single_action_space), env.reset()[0]
+        memory = np.zeros((1, agent.memory_size), np.float32)
         for _ in range(max_steps):
-            obs, _reward, terminated, truncated, _ = env.step(actions.to_env(agent.act(obs.astype(np.float32))))
+            action, memory = agent.act(obs, memory)
+            obs, _reward, terminated, truncated, _ = env.step(actions.to_env(action))
             frames.append(_frame(env))
             if terminated[0] or truncated[0]:
                 break
@@ -68,9 +77,9 @@ def _film(agent: Agent, name: str, seed: int, max_steps: int) -> tuple[list[Arra
         env.close()
 
 
-def _first_frame(name: str, seed: int) -> tuple[Env, list[Array]]:
+def _first_frame(make: Callable[..., Env], name: str) -> tuple[Env, list[Array]]:
     try:
-        env = make_env(name, 1, seed=seed, render_mode="rgb_array")
+        env = make(render_mode="rgb_array")
         env.reset()
         return env, [_frame(env)]
     except ConfigError:

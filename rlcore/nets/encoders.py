@@ -1,17 +1,24 @@
-"""Bodies of networks, from observations to features."""
+"""From observations to features: one encoder per kind of space, all giving a vector."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from math import prod
+from typing import Any
 
+import numpy as np
 import torch
+from gymnasium import spaces
 from torch import Tensor, nn
+from torch.nn import functional
 
+from rlcore.config import ShapeError
 from rlcore.ops.running import merge_moments
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
+MASK = "action_mask"  # the part of a dictionary observation that says which choices are legal; nothing to encode
 
 
 def mlp(sizes: Sequence[int], activation: str, out_gain: float | None = None) -> nn.Sequential:
@@ -27,9 +34,15 @@ def mlp(sizes: Sequence[int], activation: str, out_gain: float | None = None) ->
     if out_gain is not None:
         linears = [layer for layer in net if isinstance(layer, nn.Linear)]
         for layer in linears:
-            nn.init.orthogonal_(layer.weight, out_gain if layer is linears[-1] else math.sqrt(2))
-            nn.init.zeros_(layer.bias)
+            orthogonal(layer, out_gain if layer is linears[-1] else math.sqrt(2))
     return net
+
+
+def orthogonal(layer: nn.Linear | nn.Conv2d, gain: float) -> None:
+    """Orthogonal weights of a given scale and no bias. Saxe et al. 2014, arXiv:1312.6120."""
+    nn.init.orthogonal_(layer.weight, gain)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
 
 
 class RunningNorm(nn.Module):
@@ -56,3 +69,144 @@ class RunningNorm(nn.Module):
         merged = merge_moments(self.mean, self.var, self.count, rows)
         for old, new in zip((self.mean, self.var, self.count), merged, strict=True):
             old.copy_(new)
+
+
+class Vector(nn.Module):
+    """Numbers of any shape as one vector, normalised if asked. [..., *shape] → [..., out_dim]"""
+
+    def __init__(self, shape: tuple[int, ...], normalize: bool):
+        super().__init__()
+        self.shape, self.out_dim = shape, prod(shape)
+        self.norm = RunningNorm((self.out_dim,)) if normalize else None
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """[..., *shape] → [..., out_dim]"""
+        flat = obs if len(self.shape) == 1 else obs.reshape(*obs.shape[: obs.dim() - len(self.shape)], self.out_dim)
+        flat = flat.float()
+        return flat if self.norm is None else self.norm(flat)
+
+    def learn(self, obs: Tensor) -> None:
+        """Take observations into the statistics. [N, *shape]"""
+        if self.norm is not None:
+            self.norm.learn(obs.reshape(len(obs), self.out_dim).float())
+
+
+class OneHot(nn.Module):
+    """Choices as indicator vectors, side by side. [..., (K)] int → [..., Σ nvec]"""
+
+    first: Tensor
+
+    def __init__(self, nvec: Sequence[int], start: Sequence[int], single: bool):
+        super().__init__()
+        self.nvec, self.single, self.out_dim = tuple(nvec), single, sum(nvec)
+        self.register_buffer("first", torch.tensor(start), persistent=False)
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """[...] or [..., K] → [..., Σ nvec]"""
+        choice = (obs.unsqueeze(-1) if self.single else obs).long() - self.first
+        hot = [functional.one_hot(part, count) for part, count in zip(choice.unbind(-1), self.nvec, strict=True)]
+        return torch.cat(hot, -1).float()
+
+    def learn(self, obs: Tensor) -> None:
+        """Nothing to learn."""
+
+
+class Pixels(nn.Module):
+    """Convolutions over images scaled to [0, 1]. [..., *image] uint8 → [..., out_dim]
+
+    Images of 36 pixels and more go through the network of Mnih et al. 2015 ("Methods, model architecture"), smaller
+    ones, such as MiniGrid's, through three 2 × 2 convolutions. The channel axis is the shorter end of the shape;
+    an image of two axes has one channel.
+    """
+
+    def __init__(self, space: spaces.Box):
+        super().__init__()
+        shape = space.shape if len(space.shape) == 3 else (1, *space.shape)
+        self.grey, self.channels_last = len(space.shape) == 2, shape[-1] < shape[0]
+        channels, height, width = (shape[2], *shape[:2]) if self.channels_last else shape
+        self.rank, self.scale = len(space.shape), 1 / float(space.high.max())
+        if min(height, width) >= 36:
+            plan = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
+        elif min(height, width) >= 4:
+            plan = ((16, 2, 1), (32, 2, 1), (64, 2, 1))
+        else:
+            raise ShapeError(f"Images of {height} × {width} are too small for convolutions. Give the observation as a "
+                             "Box of floats and it is read as a vector.")
+        layers: list[nn.Module] = []
+        for features, size, stride in plan:
+            conv = nn.Conv2d(channels, features, size, stride)
+            orthogonal(conv, math.sqrt(2))
+            layers += [conv, nn.ReLU()]
+            channels, height, width = features, (height - size) // stride + 1, (width - size) // stride + 1
+        self.convs = nn.Sequential(*layers)
+        self.out_dim = channels * height * width
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """[..., *image] → [..., out_dim]"""
+        lead = obs.shape[: obs.dim() - self.rank]
+        image = obs.reshape(-1, *obs.shape[obs.dim() - self.rank:])
+        if self.grey:
+            image = image.unsqueeze(1)
+        elif self.channels_last:
+            image = image.permute(0, 3, 1, 2)
+        image = image.to(torch.float32, memory_format=torch.channels_last) * self.scale
+        features: Tensor = self.convs(image).flatten(1)
+        return features.view(*lead, self.out_dim)
+
+    def learn(self, obs: Tensor) -> None:
+        """Nothing to learn outside the gradient."""
+
+
+class Parts(nn.Module):
+    """The features of every part of a dictionary observation, side by side. [..., Σ out_dim]"""
+
+    def __init__(self, parts: dict[str, Any]):
+        super().__init__()
+        self.names = tuple(parts)
+        self.encoders = nn.ModuleList(parts.values())  # names may hold characters that a ModuleDict refuses
+        self.out_dim = sum(part.out_dim for part in parts.values())
+
+    def forward(self, obs: dict[str, Tensor]) -> Tensor:
+        """{name: [..., *shape]} → [..., out_dim]"""
+        encoded = [encode(obs[name]) for name, encode in zip(self.names, self.encoders, strict=True)]
+        return torch.cat(encoded, -1)
+
+    def learn(self, obs: dict[str, Tensor]) -> None:
+        """Take observations into the statistics of every part. {name: [N, *shape]}"""
+        for name, encode in zip(self.names, self.encoders, strict=True):
+            encode.learn(obs[name])  # type: ignore[operator]
+
+
+def encoder_for(algo: str, space: spaces.Space[Any], normalize: bool = False) -> Any:
+    """The encoder for an observation space: a module with `out_dim` and `learn`.
+
+    Boxes of uint8 with two or three axes are images; all other Boxes are vectors. normalize: centre and scale
+    vectors by running statistics.
+
+    Raises:
+        ShapeError: the space is none of Box, Discrete, MultiDiscrete, MultiBinary or a Dict of these.
+    """
+    match space:
+        case spaces.Box() if space.dtype == np.uint8 and len(space.shape) in (2, 3):
+            return Pixels(space)
+        case spaces.Box() if space.shape:
+            return Vector(space.shape, normalize)
+        case spaces.MultiBinary():
+            return Vector(space.shape, normalize=False)
+        case spaces.Discrete():
+            return OneHot([int(space.n)], [int(space.start)], single=True)
+        case spaces.MultiDiscrete() if len(space.shape) == 1:
+            return OneHot([int(n) for n in space.nvec], [int(n) for n in space.start], single=False)
+        case spaces.Dict() if space.spaces.keys() - {MASK}:
+            return Parts({name: encoder_for(algo, part, normalize) for name, part in space.spaces.items()
+                          if name != MASK})
+        case _:
+            raise ShapeError(f"{algo} cannot read observations of {space}; what works is a Box, Discrete, "
+                             "MultiDiscrete, MultiBinary or a Dict of these. rlcore.make_env flattens nested ones.")
+
+
+def is_plain(space: spaces.Space[Any]) -> bool:
+    """Whether features cost nothing: everything but pixels. Networks with pixels had better share their encoder."""
+    if isinstance(space, spaces.Dict):
+        return all(is_plain(part) for part in space.spaces.values())
+    return not (isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) in (2, 3))

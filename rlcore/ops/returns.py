@@ -28,3 +28,31 @@ def discounted(reward: Tensor, keep: Tensor, start: Tensor) -> Tensor:
         start = torch.addcmul(gain, kept, start)
         rows.append(start)
     return torch.stack(rows)
+
+
+def lambda_returns(reward: Tensor, next_value: Tensor, discount: Tensor, trace: Tensor) -> Tensor:
+    """G_t = r_t + discount_t·V(s_{t+1}) + trace_t·(G_{t+1} − V(s_{t+1})),  G_{T} = V(s_T).
+
+    All [T, B].  discount = γ·¬terminated;  trace = γλ·¬terminated·¬truncated.  Sutton & Barto 2018, eq. 12.18.
+    With V = max_a Q this is the target of PQN, Gallici et al. 2024, arXiv:2407.04811, which lets credit pass
+    exploring actions (Peng & Williams 1994); where trace_t is 0 if a_{t+1} was not greedy, it is Watkins's Q(λ).
+    """
+    base = (reward + discount * next_value - trace * next_value).unbind(0)
+    traces, rows, carry = trace.unbind(0), [], next_value[-1]
+    for step, keep in zip(reversed(base), reversed(traces), strict=True):
+        carry = torch.addcmul(step, keep, carry)
+        rows.append(carry)
+    return torch.stack(rows[::-1])
+
+
+def n_step_returns(reward: Tensor, next_value: Tensor, discount: Tensor, trace: Tensor, n: int) -> Tensor:
+    """G⁽ⁿ⁾_t = r_t + trace_t·G⁽ⁿ⁻¹⁾_{t+1} + (discount_t − trace_t)·V(s_{t+1}),  G⁽⁰⁾_t = V(s_t).
+
+    All [T, B].  discount = γ·¬terminated;  trace = γ·¬terminated·¬truncated.  A row nearer than n steps to its
+    episode's or the block's end takes the value there.  Sutton & Barto 2018, eq. 7.1.
+    """
+    returns = reward + discount * next_value
+    for _ in range(n - 1):
+        ahead = torch.cat([returns[1:], next_value[-1:]])
+        returns = reward + trace * ahead + (discount - trace) * next_value
+    return returns

@@ -38,6 +38,17 @@ class RunSpec:
     threads: int = 1                   # torch threads
     checkpoint_s: float = 30.0         # seconds between checkpoints
     env_seed: int | None = None        # the environments' own, where they were made with another
+    env_options: Mapping[str, Any] = field(default_factory=dict)  # for the environment's constructor
+    action_mask: bool = False          # legal actions are part of the observation
+    sampler: str = "serial"            # who waits for whom; it never changes what is learned, except "async"
+    num_workers: int | None = None     # processes of the sampler
+    evaluate_every: int | None = None  # env steps between evaluations in training; they find the best checkpoint
+    evaluate_episodes: int = 10
+    patience: int | None = None        # stop after so many evaluations without a better one
+    keep_every: int | None = None      # env steps between checkpoints of the agent that stay
+    start_from: str | None = None      # the run whose last agent this one began as
+    freeze: list[str] = field(default_factory=list)  # words in the names of parameters that stay as they are
+    hindsight: float | None = None     # share of replayed steps that pursue another goal
     versions: Mapping[str, str] = field(default_factory=dict)
     format: int = FORMAT
 

@@ -15,10 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import BrowserContext, Page, Route, sync_playwright
+from playwright.sync_api import BrowserContext, Page, Route, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 GUARD = Path(__file__).parent / "guard"
+HANDS_S = 120                      # for what answers at once on a free machine
 PATIENCE_S = 300                   # for anything that computes: cores may be shared
 INDEX_S = 1800                     # for the first answer, which may wait for the index to be built
 
@@ -97,7 +98,7 @@ class Window:
         self.complaints: list[str] = []
         context.route("**/*", self._let_through)
         self.page: Page = context.new_page()
-        self.page.set_default_timeout(30_000)
+        self.page.set_default_timeout(HANDS_S * 1000)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
 
@@ -112,6 +113,7 @@ class Window:
 @contextmanager
 def window(executable: str, *, width: int = 1440, height: int = 900, dark: bool = False) -> Iterator[Window]:
     """A headless Chromium window that can reach this computer only."""
+    expect.set_options(timeout=HANDS_S * 1000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu"])
         try:

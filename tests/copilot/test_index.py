@@ -93,7 +93,7 @@ def test_a_damaged_chroma_is_made_again_from_sqlite(corpus, tmp_path, damage):
 
 def test_an_unfinished_build_leaves_the_old_index(corpus, tmp_path):
     class Killed(WordEmbedder):
-        def encode_documents(self, texts, progress=None):  # noqa: ARG002 — the protocol's names
+        def encode_documents(self, texts, progress=None):
             raise KeyboardInterrupt
 
     folder = tmp_path / "ix"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
+import runpy
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,22 +16,28 @@ import pytest
 from copilot.plan import TrainingPlan, plan_from_text
 from copilot.script import render
 from rlcore import catalog
-from rlcore.config import settings, to_dict
+from rlcore.config import ConfigError, settings, to_dict
+from rlcore.runs import open_run
 
 ROOT = Path(__file__).resolve().parents[2]
 PAIRS = [(algo, env) for algo in catalog.ALGORITHMS for env in catalog.ENVIRONMENTS if not catalog.refusal(algo, env)]
 
 
 def plan_with_everything_changed(algo: str) -> TrainingPlan:
-    """A plan in which every setting differs from its default, as far as it can."""
-    params = {}
-    for item in settings(catalog.config_class(algo)):
-        params[item.name] = {
-            "int": item.default, "float": 0.125, "bool": not item.default, "ints": (32, 16, 8),
-            "choice": next((one for one in item.choices if one != item.default), None),
-        }[item.kind] if item.kind != "int" else item.default * 2
+    """A plan in which every setting differs from its default, as far as the others allow it."""
     env = next(env for name, env in PAIRS if name == algo)
-    return TrainingPlan(algo, env, 123_456, 7, params, target_return=-12.5, evaluate_episodes=3, record_video=False)
+    plan = TrainingPlan(algo, env, 123_456, 7, {}, target_return=-12.5, evaluate_episodes=3, record_video=False)
+    for item in settings(catalog.config_class(algo)):
+        low, high = -1.0 if item.low is None else item.low, 1.0 if item.high is None else item.high
+        value = {
+            "int": 2 * item.default if item.default else 7, "bool": not item.default, "ints": (32, 16, 8),
+            "float": 0.125 if low <= 0.125 <= high and item.default != 0.125 else (low + min(high, low + 1)) / 2,
+            "choice": next((one for one in item.choices if one != item.default), None),
+        }[item.kind] if item.kind != "int" or item.default != 1 else 1
+        with contextlib.suppress(ConfigError):  # some settings exclude others
+            plan = replace(plan, params={**plan.params, item.name: value})
+    assert len(plan.params) > 0.7 * len(settings(catalog.config_class(algo)))
+    return plan
 
 
 PLANS = [TrainingPlan(algo, env, 5_000, 3, {}) for algo, env in PAIRS]
@@ -52,7 +61,7 @@ def test_a_script_holds_its_plan_and_nothing_else(plan, monkeypatch):
     module: dict[str, object] = {"__name__": "imported"}    # so that it does not train
     exec(compile(script, "train.py", "exec"), module)
     assert to_dict(module["CONFIG"]) == plan.config
-    assert module["RUN"] == f"runs/{plan.algo}-{plan.env}-seed{plan.seed}"
+    assert module["RUN"] == f"runs/{plan.algo}-{plan.env}-seed{plan.seed}".replace("rlcore/", "rlcore-")
     called = calls(script)
     assert [ast.literal_eval(one) for one in called["train"].args[:2]] == [plan.algo, plan.env]
     wanted = {"env_steps": plan.env_steps, "seed": plan.seed}
@@ -99,6 +108,25 @@ def test_literals_read_back_as_they_were(value):
 
     back = eval(_literal(value))
     assert (list(back) if isinstance(back, tuple) else back) == value
+
+
+QUICK = {"num_envs": 2, "horizon": 32, "num_minibatches": 2, "learning_starts": 64, "batch_size": 8, "updates": 1,
+         "capacity": 1_000, "hidden": (8,), "core_size": 8, "sequence_length": 4, "burn_in": 2}
+
+
+@pytest.mark.parametrize("algo", catalog.ALGORITHMS)
+def test_the_script_of_every_algorithm_trains_and_evaluates(algo, tmp_path, monkeypatch, capsys):
+    env = next(env for name, env in PAIRS if name == algo and catalog.environment(env).family != "MuJoCo")
+    own = {item.name for item in settings(catalog.config_class(algo))}
+    quick = {name: value for name, value in QUICK.items() if name in own}
+    plan = TrainingPlan(algo, env, 120, 3, quick, evaluate_episodes=1, record_video=False)
+    (tmp_path / "train.py").write_text(render(plan), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RLCORE_RUN_DIR", raising=False)
+    runpy.run_path("train.py", run_name="__main__")
+    assert "1 episode" in capsys.readouterr().out
+    (run,) = (tmp_path / "runs").iterdir()
+    assert open_run(run).state == "finished"
 
 
 def test_a_script_trains_evaluates_and_films(tmp_path):

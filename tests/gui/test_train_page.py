@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +12,8 @@ from copilot.plan import TrainingPlan
 from gui import train
 from gui.train import Draft
 from rlcore import runs
-from rlcore.catalog import ENVIRONMENTS
-from rlcore.config import ConfigError
+from rlcore.catalog import ALGORITHMS, ENVIRONMENTS, config_for, refusal
+from rlcore.config import ConfigError, to_dict
 
 
 def typed(draft: Draft, **values: str) -> Draft:
@@ -62,6 +63,60 @@ def test_an_algorithm_that_cannot_act_makes_way() -> None:
     assert moved.algo == "ppo"
     assert "DQN needs a discrete action space" in train.algorithm_cards(moved)
     assert "disabled" in train.algorithm_cards(moved)
+
+
+def names_in(html: str) -> list[str]:
+    return re.findall(r'data-pick="(\w+)"', html)
+
+
+@pytest.mark.parametrize("env", ENVIRONMENTS)
+def test_every_algorithm_has_one_card_and_those_that_cannot_learn_come_last_and_folded(env: str) -> None:
+    able, _, unable = train.algorithm_cards(Draft(env=env)).partition("<details")
+    assert names_in(able)[0] == "ppo"
+    assert sorted(names_in(able) + names_in(unable)) == sorted(ALGORITHMS)
+    assert {name for name in ALGORITHMS if refusal(name, env)} == set(names_in(unable))
+    assert "disabled" not in able
+    assert unable.count("disabled") == len(names_in(unable))
+
+
+def test_cards_stand_under_what_their_algorithms_act_on() -> None:
+    shown = train.algorithm_cards(Draft(env="Pendulum-v1"))
+    assert re.findall(r'cards-title">([^<]+)<', shown) == ["Any kind of action", "Continuous actions"]
+    assert names_in(shown.partition('cards-title">Continuous')[2])[:3] == ["sac", "ddpg", "td3"]
+    assert "arXiv <" not in shown
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
+def test_the_form_of_every_algorithm_has_each_setting_once_and_what_it_shows_is_what_is_trained(algo: str) -> None:
+    draft = Draft(next(env for env in ENVIRONMENTS if not refusal(algo, env)), algo)
+    shown = re.findall(r'data-setting="(\w+)"', train.form_html(draft))
+    assert sorted(shown) == sorted(train.texts(draft))
+    plan = train.plan_of(train.edit(draft, train.texts(draft)))
+    assert dict(plan.params) == {}
+    assert plan.config == to_dict(config_for(algo, draft.env))
+
+
+@pytest.mark.parametrize(("algo", "env", "name", "text", "value"), [
+    ("ppo", "CartPole-v1", "dual_clip", "3", 3.0), ("ppo", "CartPole-v1", "core", "lstm", "lstm"),
+    ("dqn", "CartPole-v1", "learning_rate_steps", "50k", 50_000), ("sac", "Pendulum-v1", "target_entropy", "-2", -2.0),
+    ("a2c", "Acrobot-v1", "optimizer", "adam", "adam"), ("td3", "Pendulum-v1", "max_grad_norm", "1", 1.0),
+])
+def test_optional_numbers_and_choices_are_set_in_the_form_and_taken_back(
+    algo: str, env: str, name: str, text: str, value: object,
+) -> None:
+    changed = typed(Draft(env, algo), **{name: text})
+    assert dict(train.plan_of(changed).params) == {name: value}
+    assert f"{name}={value!r}" in train.review(changed)[0].replace("_000", "000")
+    usual = train.usual(changed)[name]
+    assert f"usually {usual or 'not set'}" in train.form_html(changed)
+    assert dict(train.plan_of(typed(changed, **{name: usual})).params) == {}
+
+
+def test_what_the_catalogue_refuses_is_not_launched(tmp_path: Path) -> None:
+    run_id, error = train.launch(Draft("CartPole-v1", "ppo_lagrangian"), tmp_path)
+    assert run_id == ""
+    assert error.startswith("PPO-Lagrangian needs to be told what steps cost")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_plan_survives_the_way_through_the_form() -> None:

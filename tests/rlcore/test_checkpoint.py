@@ -66,7 +66,7 @@ def test_a_pickle_in_a_checkpoints_place_is_refused_and_not_run(tmp_path: Path):
         checkpoint.load(path, "agent")
     assert not (tmp_path / "it_ran").exists()
     torch.save(Malice(), path / "agent.safetensors")
-    (path / "agent.json").write_text('{"format": 1, "step": 0, "tree": {"tensor": "0"}}')
+    (path / "agent.json").write_text('{"format": 2, "step": 0, "tree": {"tensor": "0"}}')
     with pytest.raises(Exception, match=r"(?i)header|safetensor"):
         checkpoint.load(path, "agent")
     assert not (tmp_path / "it_ran").exists()
@@ -83,7 +83,7 @@ def test_a_missing_part_and_a_later_format_are_named(tmp_path: Path):
         checkpoint.load(path, "memory")
     content = json.loads((path / "agent.json").read_text())
     (path / "agent.json").write_text(json.dumps(content | {"format": 99}))
-    with pytest.raises(ConfigError, match="has format 99"):
+    with pytest.raises(ConfigError, match=r"has format 99, and this rlcore reads 2\. Update rlcore"):
         checkpoint.load(path, "agent")
 
 

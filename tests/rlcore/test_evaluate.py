@@ -16,10 +16,12 @@ from rlcore.evaluation.statistics import bootstrap_interval, iqm
 class Zero:
     """An agent that always does the first thing."""
 
-    def act(self, obs: np.ndarray, step: int | None = None) -> np.ndarray:
-        assert step is None  # an evaluation never explores
+    memory_size = 0
+
+    def act(self, obs: np.ndarray, memory: np.ndarray, noise: None = None) -> tuple[np.ndarray, np.ndarray]:
+        assert noise is None  # an evaluation never explores
         assert obs.dtype == np.float32
-        return np.zeros(len(obs), np.int64)
+        return np.zeros(len(obs), np.int64), memory
 
 
 def test_every_environment_plays_its_share_so_short_episodes_are_not_favoured():

@@ -5,7 +5,7 @@ import pytest
 from gymnasium import spaces
 
 from rlcore.config import ShapeError
-from rlcore.spaces import Actions, require_actions, require_vector_obs
+from rlcore.spaces import Actions, require_actions
 
 INF = float("inf")
 
@@ -45,15 +45,36 @@ def test_choices_may_start_elsewhere():
 
 def test_random_actions_cover_the_space():
     rng = np.random.default_rng(0)
-    assert set(Actions(spaces.Discrete(3, start=5)).random(100, rng).tolist()) == {0, 1, 2}
-    drawn = Actions(box([-2, 0], [2, 10])).random(1000, rng)
+    assert set(Actions(spaces.Discrete(3, start=5)).random(rng, 100).tolist()) == {0, 1, 2}
+    drawn = Actions(box([-2, 0], [2, 10])).random(rng, 1000)
     assert drawn.shape == (1000, 2)
     np.testing.assert_allclose(drawn.min(0), -1, atol=0.02)
     np.testing.assert_allclose(drawn.max(0), 1, atol=0.02)
 
 
-@pytest.mark.parametrize("space", [spaces.MultiDiscrete([2, 3]), spaces.MultiBinary(4), spaces.Box(-1, 1, (2, 2)),
-                                   spaces.Tuple([spaces.Discrete(2)])])
+def test_several_choices_and_switches_are_vectors_of_whole_numbers():
+    rng = np.random.default_rng(0)
+    several = Actions(spaces.MultiDiscrete([2, 3], start=[0, 4]))
+    assert (several.kind, several.size, several.nvec, several.shape) == ("multi_discrete", 5, (2, 3), (2,))
+    assert several.to_env(np.array([[1, 2]])).tolist() == [[1, 6]]
+    assert several.random(rng, 500).max(0).tolist() == [1, 2]
+    switches = Actions(spaces.MultiBinary([2, 2]))
+    assert (switches.kind, switches.size) == ("multi_binary", 4)
+    assert switches.to_env(np.array([[1, 0, 0, 1]])).tolist() == [[[1, 0], [0, 1]]]
+    assert set(switches.random(rng, 50).flatten().tolist()) == {0, 1}
+
+
+def test_a_box_of_any_shape_is_one_vector_to_the_network():
+    space = spaces.Box(np.float32([[-2, 0], [-1, -1]]), np.float32([[2, 10], [1, 1]]))
+    actions = Actions(space)
+    assert (actions.size, actions.shape) == (4, (4,))
+    sent = actions.to_env(np.float32([[1, 1, 0.5, -1]]))
+    assert sent.tolist() == [[[2, 10], [0.5, -1]]]
+    assert space.contains(sent[0])
+
+
+@pytest.mark.parametrize("space", [spaces.Tuple([spaces.Discrete(2)]), spaces.Text(3),
+                                   spaces.Box(0, 9, (2,), np.int32)])
 def test_an_action_space_that_does_not_work_is_named(space: spaces.Space):
     with pytest.raises(ShapeError) as caught:
         Actions(space)
@@ -61,16 +82,8 @@ def test_an_action_space_that_does_not_work_is_named(space: spaces.Space):
     assert "Discrete" in str(caught.value)
 
 
-@pytest.mark.parametrize("space", [spaces.Box(0, 255, (84, 84, 3), np.uint8), spaces.Discrete(16),
-                                   spaces.Dict(a=spaces.Box(0, 1, (2,)))])
-def test_observations_that_are_no_vector_are_named_with_the_algorithm(space: spaces.Space):
-    with pytest.raises(ShapeError) as caught:
-        require_vector_obs("DQN", space)
-    assert str(space) in str(caught.value)
-    assert str(caught.value).startswith("DQN ")
-
-
 def test_the_wrong_kind_of_action_names_who_can():
     with pytest.raises(ShapeError, match=r"DQN needs a discrete action space.*Box.*SAC or PPO can act here"):
         require_actions("DQN", box([-1], [1]), {"discrete"}, instead="SAC or PPO")
-    assert require_vector_obs("DQN", box([-1, -1], [1, 1])) == 2
+    with pytest.raises(ShapeError, match=r"X needs a multi-discrete or discrete|X needs a discrete or multi-discrete"):
+        require_actions("X", box([-1], [1]), {"discrete", "multi_discrete"}, instead="PPO")

@@ -1,78 +1,54 @@
-"""SAC's targets, temperature and bookkeeping, worked out by hand."""
+"""SAC's targets, losses and options, worked out by hand; what it shares with its relatives is tested beside it."""
 
-import copy
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from torch import Tensor, nn
 
-from rlcore.algos.sac import SAC, SACBatch, SACConfig, critic_loss_of, policy_of, sac_loss, sac_targets
-from rlcore.data.replay import Transitions
-from rlcore.data.rollout import Rollout
+from rlcore.algos.sac import SAC, SACBatch, SACConfig, sac_critic_loss, sac_loss, sac_targets
+from rlcore.config import ConfigError
+from rlcore.nets.actors import squashed
 from rlcore.nets.optim import descend
+from tests.rlcore.algos.stand_ins import Says, Slopes, picked, rollout, squashed_draw
 
 LINE = spaces.Box(-100, 100, (1,), np.float32)
 PLANE = spaces.Box(-1, 1, (2,), np.float32)
-
-
-class Still(nn.Module):
-    """A policy that does the same everywhere: tanh of a normal with this mean and log deviation in each dimension."""
-
-    def __init__(self, mean: float, log_std: float, size: int = 1):
-        super().__init__()
-        self.out = nn.Parameter(torch.tensor([mean] * size + [log_std] * size))
-
-    def forward(self, obs: Tensor) -> Tensor:
-        return self.out.expand(len(obs), -1)
-
-
-class Flat(nn.Module):
-    """Twin critics of constant value, whatever is done."""
-
-    def __init__(self, *values: float):
-        super().__init__()
-        self.values = nn.Parameter(torch.tensor(values))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.values[:, None].expand(-1, len(x))
-
-
-def picked(reward: list[float], terminated: list[bool]) -> Transitions:
-    rows = len(reward)
-    zero = torch.zeros(rows, 1)
-    return Transitions(zero, zero, torch.tensor(reward), torch.tensor(terminated), zero, torch.ones(rows))
+ONES = torch.ones(2)
 
 
 def test_targets_take_the_smaller_critic_less_the_price_of_certainty_and_stop_at_termination():
-    actor, alpha = Still(0.0, -1.0), torch.tensor([0.5])
-    torch.manual_seed(3)
-    _, log_prob = policy_of(actor, torch.zeros(2, 1)).sample_with_log_prob()
-    torch.manual_seed(3)  # the same next actions again, inside
-    batch = sac_targets(picked([1.0, 1.0], [False, True]), actor, Flat(8.0, 6.0), alpha, gamma=0.5)
-    assert batch.target[0].item() == pytest.approx(1 + 0.5 * (6 - 0.5 * log_prob[0].item()))
+    action, log_prob = squashed_draw(0.3, -1.0, 2)
+    batch = sac_targets(picked([1.0, 1.0], [0.5, 0.0]), ONES, Says(0.3, -1.0), Slopes([80.0, 80.0]),
+                        Slopes([8.0, 6.0], slope=2.0), torch.tensor([0.5]))
+    # 1 + ½·(6 + 2a' − ½·log π(a')), by the lagging critics; and 1 where the task ended
+    assert batch.target[0].item() == pytest.approx(1 + 0.5 * (6 + 2 * action[0].item() - 0.5 * log_prob[0].item()))
     assert batch.target[1].item() == 1.0
 
 
 def test_the_critics_loss_sums_both_squared_errors_and_leaves_dummy_rows_out():
     zero = torch.zeros(3, 1)
-    batch = SACBatch(zero, zero, target=torch.tensor([3.0, 5.0, 1e6]), weight=torch.tensor([1.0, 1, 0]))
-    loss, metrics = critic_loss_of(Flat(1.0, 2.0), batch)
+    batch = SACBatch(zero, zero, torch.tensor([3.0, 5.0, 1e6]), torch.tensor([1.0, 1, 0]), torch.ones(3))
+    loss, error, metrics = sac_critic_loss(Slopes([1.0, 2.0]), batch)
     # ½·(2² + 1²) and ½·(4² + 3²), averaged
     assert loss.item() == (2.5 + 12.5) / 2
+    assert error.tolist()[:2] == [1.5, 3.5]
     assert metrics["value/mean"].item() == 1.5
 
 
+def test_importance_scales_what_a_prioritised_row_counts_for():
+    zero = torch.zeros(2, 1)
+    batch = SACBatch(zero, zero, torch.tensor([3.0, 5.0]), ONES, torch.tensor([1.0, 0.2]))
+    assert sac_critic_loss(Slopes([1.0, 2.0]), batch)[0].item() == pytest.approx((2.5 + 0.2 * 12.5) / 2)
+
+
 def test_the_actors_loss_is_the_price_of_certainty_less_the_smaller_critic():
-    actor, zero = Still(0.0, -1.0), torch.zeros(2, 1)
-    batch = SACBatch(zero, zero, torch.zeros(2), torch.tensor([1.0, 0]))
-    torch.manual_seed(3)
-    _, log_prob = policy_of(actor, zero).sample_with_log_prob()
-    torch.manual_seed(3)
-    loss, entropy = sac_loss(actor, Flat(8.0, 6.0), batch, torch.tensor([0.5]))
-    assert loss.item() == pytest.approx(0.5 * log_prob[0].item() - 6)
+    action, log_prob = squashed_draw(0.3, -1.0, 2)
+    zero = torch.zeros(2, 1)
+    batch = SACBatch(zero, zero, torch.zeros(2), torch.tensor([1.0, 0]), ONES)
+    loss, entropy = sac_loss(Says(0.3, -1.0), Slopes([8.0, 6.0], slope=2.0), batch, torch.tensor([0.5]))
+    assert loss.item() == pytest.approx(0.5 * log_prob[0].item() - 6 - 2 * action[0].item())
     assert entropy.item() == pytest.approx(-log_prob[0].item())
 
 
@@ -80,21 +56,11 @@ def tiny(**changes: Any) -> SAC:
     return SAC(LINE, PLANE, SACConfig(**{"hidden": (8,), "batch_size": 8, "capacity": 50, **changes}))
 
 
-def fill(agent: SAC, steps: int = 20) -> None:
-    obs, no = torch.randn(steps + 1, 1, 1), torch.zeros(steps, 1, dtype=torch.bool)
-    action = torch.rand(steps, 1, 2) * 2 - 1
-    agent.memory.add(Rollout(obs[:-1], action, torch.randn(steps, 1), no, no, ~no, obs[-1]))
-
-
-@pytest.mark.parametrize(("target", "direction"), [(-50.0, -1), (50.0, 1)])
-def test_the_temperature_falls_while_there_is_more_entropy_than_wanted_and_rises_while_there_is_less(
-        target: float, direction: int):
-    agent = tiny(target_entropy=target)
-    fill(agent)
-    before = agent.log_alpha.item()
-    for _ in range(5):
-        agent.update()
-    assert np.sign(agent.log_alpha.item() - before) == direction
+def fill(agent: SAC, steps: int = 20, reward: float = 1.0, dummies: tuple[int, ...] = ()) -> None:
+    valid = torch.ones(steps, 1, dtype=torch.bool)
+    valid[list(dummies)] = False
+    agent.remember(rollout(torch.randn(steps + 1, 1, 1), torch.rand(steps, 1, 2) * 2 - 1,
+                           torch.full((steps, 1), reward), valid))
 
 
 def test_the_target_entropy_is_minus_the_action_dimensions_unless_set():
@@ -109,65 +75,93 @@ def test_a_fixed_temperature_stays():
     assert agent.log_alpha.exp().item() == pytest.approx(0.3)
 
 
-def test_the_lagging_critics_follow_slowly_and_start_equal():
-    agent = tiny(tau=0.25)
-    assert torch.equal(agent.lagging_params, agent.critic_params)
-    fill(agent)
-    before = agent.lagging_params.detach().clone()
-    agent.update()
-    expected = 0.75 * before + 0.25 * agent.critic_params.detach()
-    torch.testing.assert_close(agent.lagging_params.detach(), expected)
-
-
 def test_the_actors_step_leaves_no_trace_in_the_critics():
-    one, other = tiny(), tiny()
-    other.load_state_dict(copy.deepcopy(one.state_dict()))
-    batch = SACBatch(torch.randn(8, 1), torch.zeros(8, 2), torch.randn(8), torch.ones(8))
-    descend(sac_loss(one.actor, one.critics, batch, torch.tensor([0.1]))[0], one.actor_optimizer)
+    torch.manual_seed(1)
+    one = tiny()
+    torch.manual_seed(1)
+    other = tiny()
+    batch = SACBatch(torch.randn(8, 1), torch.zeros(8, 2), torch.randn(8), torch.ones(8), torch.ones(8))
+    descend(sac_loss(one.policy, one.critics, batch, torch.tensor([0.1]))[0], one.actor_optimizer)
     assert torch.equal(one.critic_params, other.critic_params)
     assert not torch.equal(one.actor_params, other.actor_params)
     for agent in (one, other):  # its gradient passed through the critics, but is not in their next step
-        descend(critic_loss_of(agent.critics, batch)[0], agent.critic_optimizer)
+        descend(sac_critic_loss(agent.critics, batch)[0], agent.critic_optimizer)
     assert torch.equal(one.critic_params, other.critic_params)
 
 
-def test_before_learning_actions_are_uniform_over_the_box():
-    agent = tiny(learning_starts=100)
-    drawn = agent.act(np.zeros((5000, 1), np.float32), step=99)
-    assert drawn.shape == (5000, 2)
-    np.testing.assert_allclose(np.histogram(drawn, bins=4, range=(-1, 1))[0] / 10_000, 0.25, atol=0.02)
-
-
-def test_acting_is_squashed_and_the_judged_action_is_the_centre():
-    agent = tiny(learning_starts=1)
-    obs = np.random.default_rng(0).normal(size=(500, 1)).astype(np.float32)
-    explored, judged = agent.act(obs, step=1), agent.act(obs)
-    assert np.abs(explored).max() < 1
-    with torch.no_grad():
-        expected = policy_of(agent.actor, torch.from_numpy(obs)).mode().numpy()
-    np.testing.assert_allclose(judged, expected, rtol=1e-5, atol=1e-6)
-    assert explored.std() > judged.std()
-
-
 def test_acting_draws_from_the_same_policy_that_learning_assumes():
-    agent = tiny(learning_starts=1)
-    obs = np.zeros((20_000, 1), np.float32)
-    acted = agent.act(obs, step=1)
-    sampled, _ = policy_of(agent.actor, torch.from_numpy(obs)).sample_with_log_prob()
-    np.testing.assert_allclose(acted.mean(0), sampled.detach().numpy().mean(0), atol=0.02)
-    np.testing.assert_allclose(acted.std(0), sampled.detach().numpy().std(0), atol=0.02)
+    agent = tiny()
+    obs, memory = np.zeros((20_000, 1), np.float32), np.zeros((20_000, 0), np.float32)
+    acted = agent.act(obs, memory, agent.noise(np.random.default_rng(0), 20_000, 0, 0))[0]
+    sampled = squashed(agent.actor(torch.from_numpy(obs))).sample_with_log_prob()[0].detach().numpy()
+    np.testing.assert_allclose(acted.mean(0), sampled.mean(0), atol=0.02)
+    np.testing.assert_allclose(acted.std(0), sampled.std(0), atol=0.02)
+    centre = squashed(agent.actor(torch.from_numpy(obs[:3]))).mode().detach().numpy()
+    np.testing.assert_allclose(agent.act(obs[:3], memory[:3])[0], centre, rtol=1e-5, atol=1e-6)
 
 
-def test_all_state_is_put_back_by_load_state_dict():
-    one, other = tiny(), tiny()
-    fill(one)
-    for _ in range(4):
-        one.update()
-    other.load_state_dict(copy.deepcopy(one.state_dict()))  # as a file does
-    other.memory.load_state_dict(one.memory.state_dict())
-    for agent in (one, other):
-        torch.manual_seed(5)
-        for _ in range(3):
-            agent.update()
-    for name in ("actor_params", "critic_params", "lagging_params", "log_alpha"):
-        assert torch.equal(getattr(one, name), getattr(other, name))
+def test_prioritised_replay_picks_what_it_errs_on_never_a_dummy_and_never_the_row_without_a_successor():
+    agent = tiny(prioritized=True, priority_alpha=1.0, batch_size=500)
+    fill(agent, dummies=(5, 11))
+    assert agent.picker is not None
+    agent.picker.learned(np.arange(20), np.where(np.arange(20) == 7, 81.0, 1.0))
+    index, importance = agent._pick()
+    counts = np.bincount(index.numpy(), minlength=51)
+    assert counts[[5, 11]].sum() == 0
+    assert counts[20:].sum() == 0
+    assert counts[7] / 500 == pytest.approx(81 / 98, abs=0.02)  # 17 others have 1 each
+    # (P_min / P)^0.4 = (1/81)^0.4 for the frequent one, 1 for the others
+    assert importance[index == 7][0].item() == pytest.approx((1 / 81) ** 0.4, rel=1e-4)
+    assert importance[index != 7][0].item() == pytest.approx(1, rel=1e-4)
+    for _ in range(4):  # wraps around: the row that is written next holds only a successor
+        fill(agent)
+        assert agent.picker.tree.leaves[agent.memory.head] == 0
+        assert np.count_nonzero(agent.picker.tree.leaves) <= 50
+
+
+def test_prioritised_replay_learns_new_errors_and_keeps_them_in_a_checkpoint():
+    agent, other = tiny(prioritized=True), tiny(prioritized=True)
+    fill(agent)
+    assert agent.picker is not None and other.picker is not None
+    before = agent.picker.tree.leaves.copy()
+    agent.update()
+    assert not np.array_equal(agent.picker.tree.leaves, before)
+    other.load_state_dict(agent.state_dict())
+    assert np.array_equal(agent.picker.tree.leaves, other.picker.tree.leaves)
+
+
+def test_rewards_are_scaled_by_a_number_and_by_the_deviation_of_returns():
+    assert tiny(reward_scale=0.25)._scaled(torch.tensor([8.0])).item() == 2
+    agent = tiny(normalize_reward=True, gamma=0.0)
+    obs, action = torch.randn(5, 1, 1), torch.zeros(4, 1, 2)
+    agent.remember(rollout(obs, action, torch.tensor([[10.0], [-10], [10], [-10]])))  # γ = 0: returns deviate by 10
+    assert agent._scaled(torch.tensor([20.0])).item() == pytest.approx(2, rel=1e-3)
+    assert agent.memory.rows["reward"][0].item() == 10  # remembered as they were: the scale still changes
+    other = tiny(normalize_reward=True, gamma=0.0)
+    other.load_state_dict(agent.state_dict())
+    assert other._scaled(torch.tensor([20.0])).item() == pytest.approx(2, rel=1e-3)
+
+
+def test_gradients_are_scaled_down_to_their_limit():
+    agent = tiny(max_grad_norm=1e-3)
+    fill(agent, reward=1000.0)
+    norm = agent.update()["loss/grad_norm"]
+    assert norm.item() > 1
+    assert agent.critic_params.grad is not None
+    assert agent.critic_params.grad.norm().item() == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_half_precision_products_change_an_update_by_little():
+    losses = []
+    for precision in ("float32", "bfloat16"):
+        torch.manual_seed(2)
+        agent = tiny(precision=precision, hidden=(256, 256))
+        fill(agent)
+        losses.append(agent.update()["loss/value"].item())
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+
+
+@pytest.mark.parametrize("wrong", [{"n_step": 0}, {"priority_beta": 1.5}, {"max_grad_norm": 0.0}, {"reward_scale": -1}])
+def test_settings_out_of_range_are_refused(wrong: dict[str, Any]):
+    with pytest.raises(ConfigError, match=rf"SACConfig\.{next(iter(wrong))}="):
+        SACConfig(**wrong)

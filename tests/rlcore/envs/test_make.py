@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import rlcore as rl
 from rlcore.config import ConfigError, MissingExtra
 from rlcore.envs.make import Env, make_env
+from rlcore.envs.probe import Countdown
 from rlcore.runs import list_runs
 
 
@@ -52,10 +54,16 @@ def test_a_backend_without_the_environment_is_refused_with_those_that_have_it():
         make_env("Acrobot-v1", backend="native")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("envpool") is not None, reason="EnvPool is installed here")
-def test_a_missing_envpool_names_the_command_that_installs_it():
-    with pytest.raises(MissingExtra, match=r'pip install "rl-copilot\[envpool\]"'):
-        make_env("CartPole-v1", backend="envpool")
+@pytest.mark.parametrize(("name", "backend", "extra"), [
+    ("CartPole-v1", "envpool", "envpool"), ("CheetahRun-v1", None, "envpool"), ("CoinrunEasy-v0", None, "envpool"),
+    ("ALE/Elsewhere-v5", None, "atari"), ("MiniGrid-Elsewhere-v0", None, "minigrid")])
+def test_a_missing_package_names_the_command_that_installs_it(name: str, backend: str, extra: str,
+                                                              monkeypatch: pytest.MonkeyPatch):
+    find = importlib.util.find_spec
+    absent = {"envpool", "ale_py", "minigrid"}
+    monkeypatch.setattr(importlib.util, "find_spec", lambda module: None if module in absent else find(module))
+    with pytest.raises(MissingExtra, match=rf'pip install "rl-copilot\[{extra}\]"'):
+        make_env(name, backend=backend)
 
 
 def test_no_environments_at_all_are_refused():
@@ -64,7 +72,7 @@ def test_no_environments_at_all_are_refused():
 
 
 @pytest.mark.parametrize(("name", "backend"), [("CartPole-v1", "native"), ("CartPole-v1", "sync"),
-                                               ("Pendulum-v1", "sync")])
+                                               ("Pendulum-v1", "sync"), ("Pendulum-v1", "process")])
 def test_a_seed_gives_the_same_episodes_and_each_copy_its_own(name: str, backend: str):
     one, same, other = (play(make_env(name, 3, seed=seed, backend=backend), 40) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, same)
@@ -72,7 +80,7 @@ def test_a_seed_gives_the_same_episodes_and_each_copy_its_own(name: str, backend
     assert not np.array_equal(one[0][0], one[0][1])
 
 
-@pytest.mark.parametrize("backend", ["native", "sync"])
+@pytest.mark.parametrize("backend", ["native", "sync", "process"])
 def test_after_an_end_the_next_step_only_resets(backend: str):
     env = make_env("CartPole-v1", 2, seed=0, backend=backend)
     obs, _ = env.reset()
@@ -124,3 +132,145 @@ def test_a_drawing_environment_is_a_loop_of_single_ones():
     env = make_env("CartPole-v1", render_mode="rgb_array")
     assert env.backend == "sync"
     env.close()
+
+
+def test_loop_and_processes_play_the_same_episodes():
+    np.testing.assert_array_equal(play(make_env("Acrobot-v1", 3, seed=4, backend="sync"), 60),
+                                  play(make_env("Acrobot-v1", 3, seed=4, backend="process", num_workers=2), 60))
+
+
+def test_a_class_is_a_name_too(tmp_path: Path):
+    file = tmp_path / "mine.py"
+    file.write_text("from rlcore.envs.probe import Countdown\nclass Mine(Countdown):\n    pass\n")
+    for name in ("rlcore.envs.probe:Countdown", f"{file}:Mine"):
+        for backend in ("sync", "process"):
+            env = make_env(name, 2, backend=backend, options={"steps": 2})
+            assert (env.name, env.single_observation_space.shape, env.options) == (name, (3,), {"steps": 2})
+            env.reset()
+            ends = [bool(env.step(np.zeros(2, np.int64))[2].all()) for _ in range(3)]
+            assert ends == [False, True, False]
+            env.close()
+    with pytest.raises(ConfigError, match=r"mine\.py has no 'Mien'; did you mean 'Mine'"):
+        make_env(f"{file}:Mien")
+    with pytest.raises(ConfigError, match="its module cannot be imported"):
+        make_env("nowhere.py:Mine")
+
+
+def test_a_function_is_a_name_too():
+    env = make_env(Countdown, 2, options={"steps": 9, "max_episode_steps": 2})
+    assert env.name == "rlcore.envs.probe:Countdown"
+    env.reset()
+    ends = [env.step(np.zeros(2, np.int64))[2:4] for _ in range(2)]
+    assert [(bool(terminated[0]), bool(truncated[0])) for terminated, truncated in ends] == [(0, 0), (0, 1)]
+    assert make_env(lambda: Countdown(), 2).num_envs == 2
+
+
+def test_options_reach_the_environment_or_are_refused():
+    env = make_env("CartPole-v1", 1, options={"max_episode_steps": 3})
+    assert env.backend == "native"
+    env.reset()
+    assert [bool(env.step(np.zeros(1, np.int64))[3][0]) for _ in range(3)] == [False, False, True]
+    assert make_env("Pendulum-v1", options={"g": 2.0}).env.envs[0].unwrapped.g == 2
+    with pytest.raises(ConfigError, match=r"options={'gravity': 2}: .*unexpected keyword argument 'gravity'"):
+        make_env("Pendulum-v1", options={"gravity": 2})
+    with pytest.raises(ConfigError, match="backend='native' has CartPole-v1, but not with these options"):
+        make_env("CartPole-v1", backend="native", options={"gravity": 2})
+
+
+def test_a_mask_of_allowed_actions_can_be_seen():
+    env = make_env("Taxi-v4", 2, seed=0, action_mask=True)
+    obs, info = env.reset()
+    assert obs["action_mask"].tolist() == info["action_mask"].tolist()
+    assert env.observation_space.contains(obs)
+    with pytest.raises(ConfigError, match=r"gives no info\['action_mask'\]"):
+        make_env("CartPole-v1", action_mask=True).reset()
+    with pytest.raises(ConfigError, match="needs a Discrete action space"):
+        make_env("Pendulum-v1", action_mask=True)
+
+
+def test_observations_have_32_bits():
+    env = make_env("HalfCheetah-v5", 2)
+    obs = env.reset()[0]
+    assert obs.dtype == env.single_observation_space.dtype == np.float32
+    np.testing.assert_array_equal(obs, env.env.reset(seed=[int(s) for s in np.random.SeedSequence(0).generate_state(2)]
+                                                     )[0].astype(np.float32))
+
+
+def test_the_halves_of_a_step():
+    whole, halves = make_env("CartPole-v1", 2, seed=3), make_env("CartPole-v1", 2, seed=3)
+    whole.reset()
+    halves.reset()
+    halves.send(np.ones(2, np.int64))
+    np.testing.assert_array_equal(halves.recv()[0], whole.step(np.ones(2, np.int64))[0])
+    with pytest.raises(ConfigError, match="backend='native' steps all environments at once"):
+        halves.send(np.ones(1, np.int64), slice(0, 1))
+
+
+def installed(module: str) -> Any:
+    return pytest.mark.skipif(importlib.util.find_spec(module) is None, reason=f"{module} is not installed")
+
+
+@installed("ale_py")
+def test_atari_is_the_same_from_its_threads_and_one_by_one():
+    pool, loop = (make_env("ALE/Breakout-v5", 2, seed=1, backend=backend, options={"repeat_action_probability": 0.0})
+                  for backend in (None, "sync"))
+    assert (pool.backend, pool.single_observation_space.shape) == ("native", (4, 84, 84))
+    one, other = play(pool, 200), play(loop, 200)
+    same = [bool((a == b).all()) for a, b in zip(one, other, strict=True)]
+    ended = same.index(False) if False in same else len(same)
+    assert ended > 100  # until the first end at least, since what follows is drawn from other generators
+    assert one[0].dtype == np.uint8
+
+
+@installed("ale_py")
+def test_atari_shows_the_last_frame_of_an_episode_and_then_starts_anew():
+    env = make_env("ALE/Breakout-v5", 1, seed=1, options={"episodic_life": True, "reward_clip": True})
+    env.reset()
+    lives = 5
+    for _ in range(300):
+        before, (_, reward, terminated, truncated, info) = lives, env.step(np.ones(1, np.int64))
+        lives = int(info["lives"][0])
+        assert reward[0] in (0, 1)
+        assert bool(terminated[0]) == (lives < before)  # a lost life ends the episode
+        if terminated[0]:
+            break
+    assert (lives, bool(truncated[0])) == (4, False)
+    _, reward, terminated, _, info = env.step(np.ones(1, np.int64))
+    assert (int(reward[0]), bool(terminated[0]), int(info["lives"][0])) == (0, False, 4)  # and the game goes on
+
+
+@installed("minigrid")
+@pytest.mark.parametrize("backend", ["sync", "process"])
+def test_minigrid_comes_without_its_text(backend: str):
+    env = make_env("MiniGrid-Empty-5x5-v0", 2, backend=backend)
+    obs = env.reset()[0]
+    assert {key: value.shape for key, value in obs.items()} == {"direction": (2,), "image": (2, 7, 7, 3)}
+    env.close()
+
+
+@installed("envpool")
+def test_envpool_is_seeded_resets_on_the_next_step_and_keeps_to_its_threads():
+    env = make_env("Pendulum-v1", 3, seed=1, backend="envpool", num_workers=2)
+    assert env.env.threads == 2
+    first = env.reset()[0]
+    again, other = make_env("Pendulum-v1", 3, seed=1, backend="envpool").reset()[0], env.reset(seed=2)[0]
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(env.reset(seed=1)[0], first)
+    assert not np.array_equal(first, other)
+    push = np.zeros((3, 1), np.float32)
+    ends = [env.step(push) for _ in range(201)]
+    assert [step for step, part in enumerate(ends, 1) if part[3].any()] == [200]
+    assert ends[199][1].max() < 0
+    assert ends[200][1].tolist() == [0, 0, 0]
+
+
+@installed("envpool")
+def test_what_only_envpool_has_is_found_there_by_every_backend():
+    for backend in (None, "sync"):
+        env = make_env("CheetahRun-v1", 2, backend=backend)
+        obs = env.reset()[0]
+        assert {key: (part.shape, str(part.dtype)) for key, part in obs.items()} == {
+            "position": ((2, 8), "float32"), "velocity": ((2, 9), "float32")}
+        assert env.observation_space.contains(obs)
+        assert np.isinf(env.single_observation_space["velocity"].low).all()
+        env.close()

@@ -5,9 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 from torch import nn
 
-from rlcore.nets.encoders import RunningNorm, mlp
+from rlcore.config import ShapeError
+from rlcore.nets.encoders import RunningNorm, encoder_for, is_plain, mlp
 
 
 def test_mlp_has_an_activation_between_layers_and_none_at_the_end():
@@ -60,3 +62,55 @@ def test_running_norm_travels_in_the_state_dict():
     obs = torch.randn(3, 2)
     assert torch.equal(norm(obs), other(obs))
     assert math.isclose(other.count.item(), 10, abs_tol=0.01)
+
+
+def test_choices_become_indicator_vectors():
+    one = encoder_for("X", spaces.Discrete(3, start=5))
+    assert one(torch.tensor([5, 7])).tolist() == [[1, 0, 0], [0, 0, 1]]
+    several = encoder_for("X", spaces.MultiDiscrete([2, 3]))
+    assert several(torch.tensor([[[1, 0]], [[0, 2]]])).tolist() == [[[0, 1, 1, 0, 0]], [[1, 0, 0, 0, 1]]]
+    assert (one.out_dim, several.out_dim) == (3, 5)
+
+
+def test_boxes_and_switches_become_vectors_of_floats():
+    assert encoder_for("X", spaces.MultiBinary(3))(torch.tensor([[1, 0, 1]], dtype=torch.int8)).tolist() == [[1, 0, 1]]
+    table = encoder_for("X", spaces.Box(-1, 1, (2, 3)))
+    assert table(torch.arange(12.0).view(1, 2, 2, 3)).shape == (1, 2, 6)
+
+
+def test_a_dictionary_is_its_parts_side_by_side_without_the_action_mask():
+    space = spaces.Dict(b=spaces.Discrete(2), a=spaces.Box(-1, 1, (2,)), action_mask=spaces.MultiBinary(4))
+    encoder = encoder_for("X", space, normalize=True)
+    obs = {"a": torch.tensor([[3.0, 4.0]]), "b": torch.tensor([1]), "action_mask": torch.ones(1, 4)}
+    assert encoder(obs).tolist() == [[0, 1, 3, 4]]  # nothing learnt yet
+    encoder.learn({"a": torch.tensor([[1.0, 2.0], [3.0, 6.0]] * 50), "b": torch.tensor([0, 1] * 50)})
+    # means 2 and 4, deviations 1 and 2
+    torch.testing.assert_close(encoder(obs), torch.tensor([[0.0, 1.0, 1.0, 0.0]]), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(("shape", "features"), [((84, 84, 4), 64 * 7 * 7), ((4, 84, 84), 64 * 7 * 7),
+                                                 ((84, 84), 64 * 7 * 7),
+                                                 ((7, 7, 3), 64 * 4 * 4)])
+def test_pixels_go_through_convolutions_whichever_axis_holds_the_channels(shape: tuple[int, ...], features: int):
+    encoder = encoder_for("X", spaces.Box(0, 255, shape, np.uint8))
+    assert encoder.out_dim == features
+    out = encoder(torch.randint(0, 256, (2, 3, *shape), dtype=torch.uint8))
+    assert out.shape == (2, 3, features)
+    assert not is_plain(spaces.Box(0, 255, shape, np.uint8))
+
+
+def test_channels_first_and_last_are_the_same_image():
+    torch.manual_seed(0)
+    last = encoder_for("X", spaces.Box(0, 255, (40, 50, 3), np.uint8))
+    torch.manual_seed(0)
+    first = encoder_for("X", spaces.Box(0, 255, (3, 40, 50), np.uint8))
+    image = torch.randint(0, 256, (2, 40, 50, 3), dtype=torch.uint8)
+    torch.testing.assert_close(last(image), first(image.permute(0, 3, 1, 2)))
+
+
+@pytest.mark.parametrize("space", [spaces.Text(3), spaces.Tuple([spaces.Discrete(2)]),
+                                   spaces.Box(0, 255, (2, 2, 3), np.uint8),
+                                   spaces.Dict(action_mask=spaces.MultiBinary(2))])
+def test_an_observation_that_cannot_be_read_is_refused_in_a_sentence(space: spaces.Space):
+    with pytest.raises(ShapeError, match=r"cannot read observations of|too small for convolutions"):
+        encoder_for("X", space)

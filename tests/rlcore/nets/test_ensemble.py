@@ -43,3 +43,8 @@ def test_initial_weights_have_the_spread_of_nn_linear():
     weight = EnsembleMLP(4, (100, 64)).weights[0]
     assert weight.abs().max().item() <= 0.1  # 1/√100
     assert math.isclose(weight.std().item(), 0.1 / math.sqrt(3), rel_tol=0.05)
+
+
+def test_some_members_give_what_they_give_among_all():
+    net, x = EnsembleMLP(5, (3, 16), outputs=4), torch.randn(7, 3)
+    torch.testing.assert_close(net(x, torch.tensor([4, 1])), net(x)[[4, 1]])

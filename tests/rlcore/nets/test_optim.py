@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from rlcore.nets.optim import adam, descend, flatten, polyak, set_learning_rate
+from rlcore.nets.optim import adam, descend, flatten, polyak, set_learning_rate, step
 
 
 def test_flattening_changes_no_output_and_lays_out_every_parameter():
@@ -82,3 +82,20 @@ def test_polyak_moves_the_lagging_parameters_a_share_of_the_way():
     assert lagging.weight.item() == 5.0  # 0.75·4 + 0.25·8, seen through the module
     polyak(lagged, params, tau=1.0)
     assert (lagging.weight.item(), online.weight.item()) == (8.0, 8.0)
+
+
+def test_adam_steps_are_the_optimisers_own_bit_for_bit_also_from_a_checkpoint():
+    torch.manual_seed(0)
+    first = nn.Parameter(torch.randn(1000))
+    second = nn.Parameter(first.detach().clone())
+    ours, theirs = adam(first, 1e-2, eps=1e-5), adam(second, 1e-2, eps=1e-5)
+    for turn in range(6):
+        first.grad = torch.randn(1000)
+        second.grad = first.grad.clone()
+        step(ours, [first])
+        theirs.step()
+        if turn == 2:  # a checkpoint replaces the state's tensors
+            ours.load_state_dict(copy.deepcopy(ours.state_dict()))
+    assert torch.equal(first, second)
+    mine, its = ours.state[first], theirs.state[second]
+    assert all(torch.equal(mine[name], its[name]) for name in ("step", "exp_avg", "exp_avg_sq"))

@@ -1,19 +1,29 @@
 """The one collect loop: what it writes down and how it counts episodes."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
-from rlcore.envs.make import make_env
+from rlcore.config import ShapeError
+from rlcore.envs.make import Env, make_env
 from rlcore.sampling.collect import Collector
+from tests.rlcore.fakes import Counting, Scripted
+
+Script = Callable[[np.ndarray], np.ndarray]
 
 
-def zeros(obs: np.ndarray) -> np.ndarray:
-    return np.zeros(len(obs), np.int64)
+def collector(env: Env, horizon: int, script: Script | None = None) -> Collector:
+    return Collector(env, Scripted(env.single_action_space, script), horizon)
+
+
+def lean(obs: np.ndarray) -> np.ndarray:
+    return (obs[:, 2] > 0).astype(np.int64)
 
 
 def test_an_episodes_end_its_dummy_row_and_the_next_start():
     # three steps, then the end; one-hot observations name the step
-    rollout = Collector(make_env("Countdown-v0", 1), horizon=6).collect(zeros)
+    rollout = collector(make_env("Countdown-v0", 1), horizon=6).collect(0)
     assert rollout.obs[:, 0].argmax(-1).tolist() == [0, 1, 2, 3, 0, 1]
     assert rollout.terminated[:, 0].tolist() == [False, False, True, False, False, False]
     assert rollout.valid[:, 0].tolist() == [True, True, True, False, True, True]
@@ -22,16 +32,16 @@ def test_an_episodes_end_its_dummy_row_and_the_next_start():
 
 
 def test_an_end_on_a_blocks_last_row_makes_the_next_blocks_first_row_a_dummy():
-    collector = Collector(make_env("Countdown-v0", 1), horizon=3)
-    first = collector.collect(zeros).map(lambda tensor: tensor.clone())  # the next block overwrites it
-    second = collector.collect(zeros)
+    sampler = collector(make_env("Countdown-v0", 1), horizon=3)
+    first = sampler.collect(0).map(lambda tensor: tensor.clone())  # the next block overwrites it
+    second = sampler.collect(3)
     assert first.terminated[:, 0].tolist() == [False, False, True]
     assert second.valid[:, 0].tolist() == [False, True, True]
     assert second.obs[0, 0].tolist() == first.last_obs[0].tolist() == [0, 0, 0, 1]
 
 
 def test_truncation_is_told_from_termination_and_shows_the_true_successor():
-    rollout = Collector(make_env("Endless3-v0", 1), horizon=4).collect(zeros)
+    rollout = collector(make_env("Endless3-v0", 1), horizon=4).collect(0)
     assert rollout.truncated[:, 0].tolist() == [False, False, True, False]
     assert not rollout.terminated.any()
     assert rollout.valid[:, 0].tolist() == [True, True, True, False]
@@ -39,23 +49,22 @@ def test_truncation_is_told_from_termination_and_shows_the_true_successor():
 
 @pytest.mark.parametrize("horizon", [1, 2, 3, 5, 12])
 def test_episodes_are_counted_whole_whatever_the_block_length(horizon: int):
-    collector = Collector(make_env("Countdown-v0", 2), horizon)
+    sampler = collector(make_env("Countdown-v0", 2), horizon)
     for _ in range(24 // horizon):
-        collector.collect(zeros)
-    episodes = collector.take_episodes()
+        sampler.collect(0)
+    episodes = sampler.take_episodes()
     # four rows per episode, the dummy included: 24 rows hold six episodes of each environment
     expected = 2 * ((24 // horizon) * horizon + 1) // 4 // 2 * 2
     assert len(episodes) == expected
     assert {(episode.total, episode.length) for episode in episodes} == {(3.0, 3)}
-    assert collector.take_episodes() == []
+    assert sampler.take_episodes() == []
 
 
 def test_the_same_policy_and_seed_give_the_same_steps_however_they_are_cut_into_blocks():
-    one, many = (Collector(make_env("CartPole-v1", 3, seed=5), horizon) for horizon in (60, 12))
-    act = lambda obs: (obs[:, 2] > 0).astype(np.int64)  # noqa: E731
-    whole = one.collect(act)
-    parts = [many.collect(act).map(lambda tensor: tensor.clone()) for _ in range(5)]
-    for name in ("obs", "action", "reward", "terminated", "truncated", "valid"):
+    one, many = (collector(make_env("CartPole-v1", 3, seed=5), horizon, lean) for horizon in (60, 12))
+    whole = one.collect(0)
+    parts = [many.collect(0).map(lambda tensor: tensor.clone()) for _ in range(5)]
+    for name in ("obs", "action", "reward", "terminated", "truncated", "valid", "start"):
         pieces = np.concatenate([getattr(part, name).numpy() for part in parts])
         np.testing.assert_array_equal(getattr(whole, name).numpy(), pieces)
     assert sorted(e.length for e in one.take_episodes()) == sorted(e.length for e in many.take_episodes())
@@ -63,19 +72,55 @@ def test_the_same_policy_and_seed_give_the_same_steps_however_they_are_cut_into_
 
 def test_actions_are_stored_as_the_network_meant_them_and_sent_as_the_environment_wants_them():
     env = make_env("Pendulum-v1", 1, seed=0)  # torque in [−2, 2]
-    rollout = Collector(env, horizon=2).collect(lambda obs: np.full((len(obs), 1), 0.5, np.float32))
+    rollout = collector(env, 2, lambda obs: np.full((len(obs), 1), 0.5, np.float32)).collect(0)
     assert rollout.action.flatten().tolist() == [0.5, 0.5]
     assert env.unwrapped.envs[0].unwrapped.last_u == pytest.approx(1.0)
 
 
 def test_a_restored_collector_goes_on_in_mid_episode():
-    collector = Collector(make_env("CartPole-v1", 2, seed=3), horizon=7)
-    act = lambda obs: (obs[:, 2] > 0).astype(np.int64)  # noqa: E731
-    collector.collect(act)
-    restored = Collector(make_env("CartPole-v1", 2, seed=8), horizon=7)
-    assert restored.load_state_dict(collector.state_dict(), fresh_seed=0)
+    old = collector(make_env("CartPole-v1", 2, seed=3), 7, lean)
+    old.collect(0)
+    restored = collector(make_env("CartPole-v1", 2, seed=8), 7, lean)
+    assert restored.load_state_dict(old.state_dict(), fresh_seed=0)
     for _ in range(12):
-        a, b = collector.collect(act), restored.collect(act)
+        a, b = old.collect(0), restored.collect(0)
         assert a.obs.numpy().tobytes() == b.obs.numpy().tobytes()
         assert a.valid.tolist() == b.valid.tolist()
-    assert collector.take_episodes() == restored.take_episodes() != []
+        assert a.start.tolist() == b.start.tolist()
+    assert old.take_episodes() == restored.take_episodes() != []
+
+
+@pytest.mark.parametrize("horizon", [1, 2, 5, 20])
+def test_memory_is_that_of_the_episode_under_way_and_nothing_older(horizon: int):
+    env = make_env("Countdown-v0", 2)  # three steps and a dummy row
+    sampler = Collector(env, Counting(env.single_observation_space, env.single_action_space), horizon)
+    rows = [sampler.collect(0).map(lambda tensor: tensor.clone()) for _ in range(20 // horizon)]
+    before = np.concatenate([part.memory[:, 0, 0].numpy() for part in rows])
+    assert before[:9].tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 0]
+    starts = np.concatenate([part.start[:, 0].numpy() for part in rows])
+    assert starts[:9].tolist() == [True, False, False, False, True, False, False, False, True]
+
+
+def test_before_learning_starts_actions_are_random_and_afterwards_the_policys():
+    env = make_env("CartPole-v1", 4, seed=0)
+    sampler = Collector(env, Scripted(env.single_action_space), 16, random_steps=64)
+    drawn = sampler.collect(0).action
+    assert 16 < drawn.sum() < 48
+    assert sampler.collect(64).action.sum() == 0
+
+
+def test_each_environment_explores_by_a_generator_of_its_own():
+    env = make_env("CartPole-v1", 3, seed=0)
+    three = Collector(env, Counting(None, env.single_action_space), 16, seed=7).collect(0).action.clone()
+    single = make_env("CartPole-v1", 1, seed=0)
+    one = Collector(single, Counting(None, single.single_action_space), 16, seed=7).collect(0).action
+    assert three[:, 0].tolist() == one[:, 0].tolist()
+    assert three[:, 0].tolist() != three[:, 1].tolist()
+
+
+def test_what_an_algorithm_asks_of_the_environments_info_is_refused_where_there_is_none():
+    env = make_env("CartPole-v1", 1)
+    policy = Scripted(env.single_action_space)
+    policy.extras = ("cost",)
+    with pytest.raises(ShapeError, match=r"CartPole-v1 gives no info\['cost'\]"):
+        Collector(env, policy, 4).collect(0)

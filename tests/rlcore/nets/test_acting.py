@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 from torch import nn
 
-from rlcore.nets.encoders import RunningNorm, mlp
+from rlcore.nets.acting import numpy_forward
+from rlcore.nets.encoders import RunningNorm, Vector, encoder_for, mlp
 from rlcore.nets.optim import adam, descend, flatten
-from rlcore.speed import numpy_forward
 
 CPU = torch.device("cpu")
 
@@ -56,3 +57,13 @@ def test_the_fast_path_leaves_its_input_alone():
     obs = np.ones((2, 5), np.float32)
     numpy_forward(mlp((5, 4), "relu"), CPU)(obs)
     assert (obs == 1).all()
+
+
+def test_a_vector_encoder_is_part_of_the_fast_path_and_other_observations_go_through_torch():
+    encoder = Vector((5,), normalize=True)
+    encoder.learn(torch.randn(50, 5) * 2)
+    agree(nn.Sequential(encoder, mlp((5, 8, 2), "relu")))
+    seats = encoder_for("X", spaces.MultiDiscrete([2, 3]))
+    net, obs = nn.Sequential(seats, mlp((5, 4), "relu")), np.array([[1, 2], [0, 0]])
+    with torch.no_grad():
+        np.testing.assert_array_equal(numpy_forward(net, CPU)(obs), net(torch.from_numpy(obs)).numpy())

@@ -1,0 +1,173 @@
+"""Twin delayed deterministic policy gradient. Fujimoto et al. 2018, arXiv:1802.09477.
+
+One update: move both critics towards r + γ·min Q̄(s', μ̄(s') + clipped noise). Every `policy_every`-th also moves the
+actor uphill on the first critic and lets the lagging copies of all networks follow.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from rlcore.arrays import Array
+from rlcore.config import check_ranges, setting
+from rlcore.data.batch import Batch, Obs
+from rlcore.data.replay import Ring, Transitions
+from rlcore.data.rollout import Rollout
+from rlcore.nets.acting import numpy_forward
+from rlcore.nets.actors import Net
+from rlcore.nets.critics import Critics, critics_with_copy, learn_obs
+from rlcore.nets.dists import Gaussian
+from rlcore.nets.encoders import mlp
+from rlcore.nets.fused import Precision, fuse
+from rlcore.nets.optim import adam, descend, flatten, polyak
+from rlcore.ops.policy import weighted_mean
+from rlcore.ops.td import td_target
+from rlcore.protocols import Metrics
+from rlcore.spaces import require_actions
+
+
+@dataclass(frozen=True, kw_only=True)
+class TD3Config:
+    """Settings of TD3; defaults from the authors' code."""
+
+    num_envs: int = setting(1, "parallel environments", low=1, high=100_000)
+    train_every: int = setting(1, "steps of each environment between rounds of learning", low=1, unit="env steps")
+    updates: int = setting(1, "gradient steps per round of learning", low=1)
+    batch_size: int = setting(256, "remembered steps per gradient step", low=1)
+    learning_rate: float = setting(3e-4, "Adam's step size, of actor and critics", low=0, high=1)
+    gamma: float = setting(0.99, "discount per step", low=0, high=1)
+    n_step: int = setting(1, "rewards taken together in a target", low=1, unit="env steps")
+    tau: float = setting(0.005, "share of the online networks that the lagging ones take when they move", low=0, high=1)
+    capacity: int = setting(1_000_000, "steps that the replay memory holds", low=10, unit="env steps")
+    learning_starts: int = setting(1_000, "steps taken at random before learning", low=1, unit="env steps")
+    policy_every: int = setting(2, "critic steps between steps of the actor and of the lagging copies", low=1)
+    noise_std: float = setting(0.1, "deviation of exploring noise; 1 is half the range of an action", low=0)
+    target_noise: float = setting(0.2, "deviation of the noise on the target's action", low=0)
+    target_noise_clip: float = setting(0.5, "the most that this noise may move the target's action", low=0)
+    normalize_obs: bool = setting(False, "centre and scale observations by running statistics")
+    max_grad_norm: float | None = setting(None, "gradients are scaled down to this norm; not at all if not set",
+                                          low=1e-8)
+    hidden: tuple[int, ...] = setting((256, 256), "widths of the hidden layers, of actor and critics alike")
+    precision: Precision = setting("float32", "of wide matrix products; bfloat16 is faster on CPUs that have it")
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
+@dataclass(frozen=True)
+class TD3Batch(Batch):
+    """What the losses read. All [N, …]; weight 0 marks dummy rows."""
+
+    obs: Obs
+    action: Tensor
+    target: Tensor
+    weight: Tensor
+
+
+class TD3:
+    """The agent: actor and twin critics, lagging copies of all, memory, and one gradient step."""
+
+    memory_size, extras = 0, ()
+
+    def __init__(self, obs_space: spaces.Space[Any], action_space: spaces.Space[Any], cfg: TD3Config, *,
+                 seed: int = 0, device: str = "cpu"):
+        self.actions = require_actions("TD3", action_space, {"continuous"}, instead="DQN or PPO")
+        self.cfg, self.device, self.rng = cfg, torch.device(device), np.random.default_rng(seed)
+        self.critics, self.lagging = critics_with_copy(
+            "TD3", obs_space, self.actions.size, cfg.hidden, normalize=cfg.normalize_obs, precision=cfg.precision,
+            device=self.device)
+        encoder = self.critics.encoder
+        self.actor = mlp((encoder.out_dim, *cfg.hidden, self.actions.size), "relu").to(self.device)
+        self.lagging_actor = copy.deepcopy(self.actor)
+        self.actor_params, self.critic_params = flatten(self.actor), flatten(self.critics)
+        self.lagging_actor_params, self.lagging_params = flatten(self.lagging_actor), flatten(self.lagging)
+        self.actor_optimizer = adam(self.actor_params, cfg.learning_rate)
+        self.critic_optimizer = adam(self.critic_params, cfg.learning_rate)
+        self.max_grad_norm = math.inf if cfg.max_grad_norm is None else cfg.max_grad_norm
+        self.policy, self.lagging_policy = fuse(self.actor, cfg.precision), fuse(self.lagging_actor, cfg.precision)
+        self.acting = nn.Sequential(encoder, self.actor)
+        self.forward = numpy_forward(self.acting, self.device)
+        self.memory = Ring(cfg.capacity, cfg.num_envs)
+        self.num_updates = 0
+        self.policy_metrics: dict[str, Tensor] = {}  # of the actor's last step, logged until it takes another
+
+    def noise(self, rng: np.random.Generator, horizon: int, step: int, env: int) -> Array:  # noqa: ARG002  # the same at every step
+        """Standard normal variates that one environment adds to T actions. → [T, D]"""
+        return Gaussian.noise(rng, horizon, self.actions.size)
+
+    def act(self, obs: Any, memory: Array, noise: Array | None = None) -> tuple[Array, Array]:
+        """μ(s), and noise on it while training. [B, *obs] → [B, D] in [−1, 1]"""
+        action: Array = np.tanh(self.forward(obs))
+        if noise is not None:
+            action = np.clip(action + noise * np.float32(self.cfg.noise_std), -1, 1)
+        return action, memory
+
+    def remember(self, rollout: Rollout) -> None:
+        """Take a rollout into memory, and its observations into the running statistics."""
+        self.memory.add(rollout)
+        if self.cfg.normalize_obs:
+            learn_obs(rollout.obs, self.critics, self.lagging)
+
+    def update(self) -> Metrics:
+        """One gradient step of the critics on a batch from memory, and every so often one of the actor."""
+        index = self.memory.pick(self.cfg.batch_size, self.rng)
+        picked = self.memory.transitions(index, self.cfg.gamma, self.cfg.n_step).to(self.device)
+        noise = torch.randn(len(index), self.actions.size, device=self.device)
+        batch = td3_targets(picked, noise, self.lagging_policy, self.lagging, self.cfg)
+        critic_loss, metrics = td3_critic_loss(self.critics, batch)
+        norm = descend(critic_loss, self.critic_optimizer, self.max_grad_norm)
+        self.num_updates += 1
+        if self.num_updates % self.cfg.policy_every == 0:
+            loss = td3_loss(self.policy, self.critics, batch)
+            descend(loss, self.actor_optimizer, self.max_grad_norm)
+            polyak(self.lagging_params, self.critic_params, self.cfg.tau)
+            polyak(self.lagging_actor_params, self.actor_params, self.cfg.tau)
+            self.policy_metrics = {"loss/policy": loss.detach()}
+        return metrics | self.policy_metrics | {"loss/grad_norm": norm}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Networks, optimisers, counter and generator; the memory has its own."""
+        modules = {name: getattr(self, name).state_dict() for name in _STATEFUL}
+        return modules | {"num_updates": self.num_updates, "policy_metrics": dict(self.policy_metrics),
+                          "rng": self.rng.bit_generator.state}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what `state_dict` gave."""
+        for name in _STATEFUL:
+            getattr(self, name).load_state_dict(state[name])
+        self.num_updates, self.policy_metrics = state["num_updates"], dict(state["policy_metrics"])
+        self.rng.bit_generator.state = state["rng"]
+
+
+_STATEFUL = ("actor", "critics", "lagging_actor", "lagging", "actor_optimizer", "critic_optimizer")
+
+
+@torch.no_grad()
+def td3_targets(picked: Transitions, noise: Tensor, lagging_actor: Net, lagging: Critics, cfg: TD3Config) -> TD3Batch:
+    """r + γ·min Q̄(s', clip(μ̄(s') + clip(σ·ε, ±c), ±1)). Fujimoto et al. 2018, eq. 14. noise ε [N, D] → [N]"""
+    features = lagging.features(picked.next_obs)
+    shift = (noise * cfg.target_noise).clamp(-cfg.target_noise_clip, cfg.target_noise_clip)
+    action = (lagging_actor(features).tanh() + shift).clamp(-1, 1)
+    target = td_target(picked.reward, picked.discount, lagging(features, action).amin(0))
+    return TD3Batch(picked.obs, picked.action, target, picked.weight)
+
+
+def td3_critic_loss(critics: Critics, batch: TD3Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    """Half the squared Bellman error, summed over both critics. Algorithm 1."""
+    value = critics(critics.features(batch.obs), batch.action)
+    loss = weighted_mean(0.5 * (value - batch.target).square().sum(0), batch.weight)
+    return loss, {"loss/value": loss.detach(), "value/mean": weighted_mean(value.detach().mean(0), batch.weight)}
+
+
+def td3_loss(actor: Net, critics: Critics, batch: TD3Batch) -> Tensor:
+    """−Q₁(s, μ(s)), of the first critic alone. Algorithm 1."""
+    features = critics.features(batch.obs).detach()  # only the critics train an encoder of pixels
+    return -weighted_mean(critics.judge(features, actor(features).tanh())[0], batch.weight)

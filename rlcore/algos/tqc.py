@@ -1,0 +1,190 @@
+"""Truncated quantile critics. Kuznetsov et al. 2020, arXiv:2005.04269.
+
+One update: pool the quantiles that all lagging critics predict for a next action, drop the largest, move each critic's
+quantiles towards the rest, then the actor as soft actor-critic does, on the mean of all quantiles. Which share is
+dropped says how much overestimation is countered, in finer steps than the minimum of two critics.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from rlcore.arrays import Array
+from rlcore.config import check_ranges, require, setting
+from rlcore.data.batch import Batch, Obs
+from rlcore.data.replay import Ring, Transitions
+from rlcore.data.rollout import Rollout
+from rlcore.nets.acting import numpy_forward
+from rlcore.nets.actors import Net, draw_squashed, squashed
+from rlcore.nets.critics import Critics, critics_with_copy, learn_obs
+from rlcore.nets.dists import Gaussian
+from rlcore.nets.encoders import mlp
+from rlcore.nets.fused import Precision, fuse
+from rlcore.nets.optim import adam, descend, flatten, polyak
+from rlcore.ops.policy import weighted_mean
+from rlcore.ops.td import quantile_huber, quantile_midpoints, truncated_quantiles
+from rlcore.protocols import Metrics
+from rlcore.spaces import require_actions
+
+
+@dataclass(frozen=True, kw_only=True)
+class TQCConfig:
+    """Settings of TQC; defaults from the paper's appendix."""
+
+    num_envs: int = setting(1, "parallel environments", low=1, high=100_000)
+    train_every: int = setting(1, "steps of each environment between rounds of learning", low=1, unit="env steps")
+    updates: int = setting(1, "gradient steps per round of learning", low=1)
+    batch_size: int = setting(256, "remembered steps per gradient step", low=1)
+    learning_rate: float = setting(3e-4, "Adam's step size, of actor, critics and temperature", low=0, high=1)
+    gamma: float = setting(0.99, "discount per step", low=0, high=1)
+    n_step: int = setting(1, "rewards taken together in a target", low=1, unit="env steps")
+    tau: float = setting(0.005, "share of the online critics that the lagging ones take per step", low=0, high=1)
+    capacity: int = setting(1_000_000, "steps that the replay memory holds", low=10, unit="env steps")
+    learning_starts: int = setting(1_000, "steps taken at random before learning", low=1, unit="env steps")
+    num_critics: int = setting(5, "critics whose quantiles are pooled", low=1)
+    num_quantiles: int = setting(25, "quantiles of the return that each critic predicts", low=2)
+    dropped_quantiles: int = setting(2, "largest quantiles left out of the target, for each critic", low=0)
+    alpha: float = setting(1.0, "entropy's worth: first value if adjusted, otherwise its value", low=1e-8)
+    adjust_alpha: bool = setting(True, "adjust α so that the policy keeps its target entropy")
+    target_entropy: float | None = setting(None, "entropy to keep; minus the action dimensions if not set",
+                                           unit="nats")
+    normalize_obs: bool = setting(False, "centre and scale observations by running statistics")
+    max_grad_norm: float | None = setting(None, "gradients of actor and critics are scaled down to this norm; not at "
+                                          "all if not set", low=1e-8)
+    hidden: tuple[int, ...] = setting((256, 256), "widths of the hidden layers, of actor and critics alike")
+    precision: Precision = setting("float32", "of wide matrix products; bfloat16 is faster on CPUs that have it")
+
+    @property
+    def dropped(self) -> int:
+        """Quantiles left out of the pool of all critics."""
+        return self.num_critics * self.dropped_quantiles
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        require(self.dropped_quantiles < self.num_quantiles, self, "dropped_quantiles",
+                f"be less than the {self.num_quantiles} of num_quantiles")
+
+
+
+@dataclass(frozen=True)
+class TQCBatch(Batch):
+    """What the losses read. All [N, …], the target [N, K·Q − dropped]; weight 0 marks dummy rows."""
+
+    obs: Obs
+    action: Tensor
+    target: Tensor
+    weight: Tensor
+
+
+class TQC:
+    """The agent: actor, quantile critics with lagging copies, temperature, memory, and a gradient step of each."""
+
+    memory_size, extras = 0, ()
+
+    def __init__(self, obs_space: spaces.Space[Any], action_space: spaces.Space[Any], cfg: TQCConfig, *,
+                 seed: int = 0, device: str = "cpu"):
+        self.actions = require_actions("TQC", action_space, {"continuous"}, instead="DQN or PPO")
+        self.cfg, self.device, self.rng = cfg, torch.device(device), np.random.default_rng(seed)
+        size = self.actions.size
+        self.critics, self.lagging = critics_with_copy(
+            "TQC", obs_space, size, cfg.hidden, num=cfg.num_critics, outputs=cfg.num_quantiles,
+            normalize=cfg.normalize_obs, precision=cfg.precision, device=self.device)
+        encoder = self.critics.encoder
+        self.actor = mlp((encoder.out_dim, *cfg.hidden, 2 * size), "relu").to(self.device)
+        self.actor_params, self.critic_params = flatten(self.actor), flatten(self.critics)
+        self.lagging_params = flatten(self.lagging)
+        self.log_alpha = nn.Parameter(torch.tensor([math.log(cfg.alpha)], device=self.device))
+        self.target_entropy = -float(size) if cfg.target_entropy is None else cfg.target_entropy
+        self.actor_optimizer = adam(self.actor_params, cfg.learning_rate)
+        self.critic_optimizer = adam(self.critic_params, cfg.learning_rate)
+        self.alpha_optimizer = adam(self.log_alpha, cfg.learning_rate)
+        self.max_grad_norm = math.inf if cfg.max_grad_norm is None else cfg.max_grad_norm
+        self.policy, self.acting = fuse(self.actor, cfg.precision), nn.Sequential(encoder, self.actor)
+        self.forward = numpy_forward(self.acting, self.device)
+        self.memory = Ring(cfg.capacity, cfg.num_envs)
+        self.fractions = quantile_midpoints(cfg.num_quantiles).to(self.device)
+
+    def noise(self, rng: np.random.Generator, horizon: int, step: int, env: int) -> Array:  # noqa: ARG002  # the policy explores by itself
+        """What one environment needs to sample T actions. → [T, D]"""
+        return Gaussian.noise(rng, horizon, self.actions.size)
+
+    def act(self, obs: Any, memory: Array, noise: Array | None = None) -> tuple[Array, Array]:
+        """A squashed sample while training, its centre when judged (no noise). [B, *obs] → [B, D] in [−1, 1]"""
+        return draw_squashed(self.forward(obs), noise), memory
+
+    def remember(self, rollout: Rollout) -> None:
+        """Take a rollout into memory, and its observations into the running statistics."""
+        self.memory.add(rollout)
+        if self.cfg.normalize_obs:
+            learn_obs(rollout.obs, self.critics, self.lagging)
+
+    def update(self) -> Metrics:
+        """One gradient step of critics, actor and temperature on a batch from memory."""
+        index = self.memory.pick(self.cfg.batch_size, self.rng)
+        picked = self.memory.transitions(index, self.cfg.gamma, self.cfg.n_step).to(self.device)
+        alpha = self.log_alpha.detach().exp()
+        batch = tqc_targets(picked, self.policy, self.critics, self.lagging, alpha, self.cfg.dropped)
+        critic_loss, metrics = tqc_critic_loss(self.critics, batch, self.fractions)
+        norm = descend(critic_loss, self.critic_optimizer, self.max_grad_norm)
+        loss, entropy = tqc_loss(self.policy, self.critics, batch, alpha)
+        descend(loss, self.actor_optimizer, self.max_grad_norm)
+        if self.cfg.adjust_alpha:
+            descend((self.log_alpha * (entropy - self.target_entropy)).sum(), self.alpha_optimizer)
+        polyak(self.lagging_params, self.critic_params, self.cfg.tau)
+        return metrics | {"loss/policy": loss.detach(), "loss/grad_norm": norm, "policy/entropy": entropy,
+                          "policy/alpha": alpha.squeeze()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Networks, optimisers, temperature and generator; the memory has its own."""
+        modules = {name: getattr(self, name).state_dict() for name in _STATEFUL}
+        return modules | {"log_alpha": self.log_alpha.detach().clone(), "rng": self.rng.bit_generator.state}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put back what `state_dict` gave."""
+        for name in _STATEFUL:
+            getattr(self, name).load_state_dict(state[name])
+        with torch.no_grad():
+            self.log_alpha.copy_(state["log_alpha"])
+        self.rng.bit_generator.state = state["rng"]
+
+
+_STATEFUL = ("actor", "critics", "lagging", "actor_optimizer", "critic_optimizer", "alpha_optimizer")
+
+
+@torch.no_grad()
+def tqc_targets(picked: Transitions, actor: Net, critics: Critics, lagging: Critics, alpha: Tensor,
+                dropped: int) -> TQCBatch:
+    """r + γ·(z₍ⱼ₎(s', a') − α·log π(a'|s')) for all pooled quantiles z but the largest. Algorithm 1.
+
+    → [N, K·Q − dropped]
+    """
+    action, log_prob = squashed(actor(critics.features(picked.next_obs))).sample_with_log_prob()
+    ahead = truncated_quantiles(lagging(lagging.features(picked.next_obs), action), dropped)
+    soft = ahead - (alpha * log_prob).unsqueeze(-1)
+    target = picked.reward.unsqueeze(-1) + picked.discount.unsqueeze(-1) * soft
+    return TQCBatch(picked.obs, picked.action, target, picked.weight)
+
+
+def tqc_critic_loss(critics: Critics, batch: TQCBatch, fractions: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """The mean quantile Huber loss over all pairs of quantile and target, summed over critics. Algorithm 1."""
+    quantiles = critics(critics.features(batch.obs), batch.action)
+    rows = quantile_huber(quantiles, batch.target, fractions).sum(0) / len(fractions)
+    loss = weighted_mean(rows, batch.weight)
+    value = quantiles.detach().mean((0, 2))
+    return loss, {"loss/value": loss.detach(), "value/mean": weighted_mean(value, batch.weight)}
+
+
+def tqc_loss(actor: Net, critics: Critics, batch: TQCBatch, alpha: Tensor) -> tuple[Tensor, Tensor]:
+    """α·log π(a|s) − the mean of all quantiles, none dropped, for a fresh a ~ π, and the policy's entropy."""
+    features = critics.features(batch.obs).detach()  # only the critics train an encoder of pixels
+    action, log_prob = squashed(actor(features)).sample_with_log_prob()
+    value = critics.judge(features, action).mean((0, 2))
+    loss = weighted_mean(alpha * log_prob - value, batch.weight)
+    return loss, -weighted_mean(log_prob.detach(), batch.weight)

@@ -1,0 +1,96 @@
+"""Environments written for Gym before 0.26, without importing Gym."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+from rlcore.config import ShapeError
+
+
+class OldStyle(Protocol):
+    """An environment whose `reset` gives an observation alone, and whose `step` gives four things."""
+
+    observation_space: Any
+    action_space: Any
+
+    def reset(self) -> Any:
+        """The first observation."""
+
+    def step(self, action: Any) -> tuple[Any, float, bool, dict[str, Any]]:
+        """Observation, reward, done, info."""
+
+
+class OldGymEnv(gym.Env[Any, Any]):
+    """An old environment with today's interface.
+
+    `done` becomes truncated where `info["TimeLimit.truncated"]` says that the clock ended the episode, else terminated.
+    """
+
+    def __init__(self, env: OldStyle, render_mode: str | None = None):
+        self.env, self.render_mode = env, render_mode
+        self.observation_space = convert_space(env.observation_space)
+        self.action_space = convert_space(env.action_space)
+        self.metadata = {"render_modes": list(getattr(env, "metadata", {}).get("render.modes", []))}
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """A new episode; a seed goes to the old environment's `seed` method, where it has one."""
+        super().reset(seed=seed, options=options)
+        if seed is not None and callable(give := getattr(self.env, "seed", None)):
+            give(seed)
+        return self._obs(self.env.reset()), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """One step."""
+        obs, reward, done, info = self.env.step(action)
+        clock = bool(done) and bool(info.get("TimeLimit.truncated", False))
+        return self._obs(obs), float(reward), bool(done) and not clock, clock, info
+
+    def render(self) -> Any:
+        """What the old environment draws in the mode that it is told at every call."""
+        return self.env.render(mode=self.render_mode) if self.render_mode else None  # type: ignore[attr-defined]
+
+    def close(self) -> None:
+        """Close the old environment, where it can be."""
+        if callable(close := getattr(self.env, "close", None)):
+            close()
+
+    def _obs(self, obs: Any) -> Any:
+        """Old environments often gave 64 bits whatever their space said."""
+        space = self.observation_space
+        return np.asarray(obs, space.dtype) if isinstance(space, spaces.Box) else obs
+
+
+def is_old_style(env: object) -> bool:
+    """Whether this is an environment, but none of Gymnasium's."""
+    parts = "reset", "step", "observation_space", "action_space"
+    return not isinstance(env, gym.Env) and all(hasattr(env, part) for part in parts)
+
+
+def convert_space(space: Any) -> spaces.Space[Any]:
+    """Gymnasium's space for one of Gym's, which has the same class name and fields.
+
+    Raises:
+        ShapeError: a kind of space that has no counterpart here.
+    """
+    if isinstance(space, spaces.Space):
+        return space
+    match type(space).__name__:
+        case "Box":
+            return spaces.Box(space.low, space.high, dtype=space.dtype)
+        case "Discrete":
+            return spaces.Discrete(int(space.n), start=int(getattr(space, "start", 0)))
+        case "MultiDiscrete":
+            return spaces.MultiDiscrete(space.nvec)
+        case "MultiBinary":
+            return spaces.MultiBinary(space.n)
+        case "Tuple":
+            return spaces.Tuple([convert_space(part) for part in space.spaces])
+        case "Dict":
+            return spaces.Dict({key: convert_space(part) for key, part in space.spaces.items()})
+        case other:
+            raise ShapeError(f"A space of type {other} cannot be converted; what works is Box, Discrete, "
+                             "MultiDiscrete, MultiBinary, Tuple and Dict.")

@@ -1,0 +1,244 @@
+"""Recurrent-TD3's targets and losses, worked out by hand, and the memory that it must learn to use."""
+
+import copy
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+import rlcore as rl
+from rlcore import catalog
+from rlcore.algos.recurrent_td3 import (
+    RecurrentTD3,
+    RecurrentTD3Batch,
+    RecurrentTD3Config,
+    recurrent_td3_critic_loss,
+    recurrent_td3_loss,
+    recurrent_td3_targets,
+)
+from rlcore.config import ConfigError, ShapeError
+from rlcore.data.replay import Sequences
+from rlcore.data.rollout import Rollout
+from rlcore.nets.recurrent import RecurrentCritics
+
+LINE = spaces.Box(-100, 100, (1,), np.float32)
+PLANE = spaces.Box(-1, 1, (2,), np.float32)
+
+
+class Flat(nn.Module):
+    """Twin critics worth their number plus the feature, whatever is done."""
+
+    def __init__(self, *values: float):
+        super().__init__()
+        self.values = nn.Parameter(torch.tensor(values))
+
+    def forward(self, features: Tensor, action: Tensor) -> Tensor:
+        return self.values[:, None, None] + features[..., 0] + 0 * action[..., 0]
+
+    judge = forward
+
+
+class Judge(RecurrentCritics):
+    """Twin critics worth the first number of the action, and one more."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+
+    def forward(self, features: Tensor, action: Tensor) -> Tensor:
+        first = action[..., 0] + 0 * features[..., 0]
+        return torch.stack([first, first + 1])
+
+    judge = forward
+
+
+def column(*values: float | bool) -> Tensor:
+    return torch.tensor(values)[:, None]
+
+
+def sequence(reward: Tensor, terminated: Tensor, valid: Tensor) -> Sequences:
+    count = len(reward)
+    start = torch.zeros(count + 1, 1, dtype=torch.bool)
+    return Sequences(torch.zeros(count + 1, 1, 1), torch.zeros(count, 1, 1), reward, terminated, valid, start,
+                     torch.zeros(1, 1, 0))
+
+
+def test_targets_look_one_step_ahead_behind_the_burn_in_and_stop_only_at_termination():
+    cfg = RecurrentTD3Config(gamma=0.5, burn_in=1)
+    seqs = sequence(column(9.0, 1, 2, 0, 4), column(False, False, True, False, False),
+                    column(True, True, True, False, True))
+    out, ahead = torch.zeros(4, 1, 1), column(10.0, 20, 30, 40)[:, :, None]
+    lagging: Any = Flat(8.0, 6.0)
+    batch = recurrent_td3_targets(seqs, out, ahead, torch.zeros(4, 1, 1), lagging, cfg)
+    assert batch.target.flatten().tolist() == [1 + 0.5 * 16, 2, 0 + 0.5 * 36, 4 + 0.5 * 46]
+    assert batch.weight.flatten().tolist() == [1, 1, 0, 1]
+
+
+def test_the_targets_action_is_blurred_a_little_and_stays_in_bounds():
+    cfg = RecurrentTD3Config(gamma=1.0, burn_in=0, target_noise=0.2, target_noise_clip=0.5)
+    seqs = sequence(column(0.0, 0, 0), column(False, False, False), column(True, True, True))
+    out, critics = column(0.0, 0, 9)[:, :, None], Judge()
+    batch = recurrent_td3_targets(seqs, out, torch.zeros(3, 1, 1), column(1.0, -7, 7)[:, :, None], critics, cfg)
+    # tanh 0 + 0.2·1;  tanh 0 − ½, the most it may;  tanh 9 + ½, but at most 1
+    assert batch.target.flatten().tolist() == pytest.approx([0.2, -0.5, 1])
+
+
+def test_the_critics_loss_sums_both_squared_errors_and_leaves_dummy_rows_out():
+    batch = RecurrentTD3Batch(torch.zeros(3, 1, 1), target=column(3.0, 5, 1e6), weight=column(1.0, 1, 0))
+    critics: Any = Flat(1.0, 2.0)
+    loss, metrics = recurrent_td3_critic_loss(critics, torch.zeros(3, 1, 1), batch)
+    # ½·(2² + 1²) and ½·(4² + 3²), averaged
+    assert loss.item() == (2.5 + 12.5) / 2
+    assert metrics["value/mean"].item() == 1.5
+
+
+def test_the_actors_loss_is_minus_what_the_first_critic_makes_of_its_action():
+    out = torch.atanh(column(0.5, -0.25, 0.9))[:, :, None]
+    loss = recurrent_td3_loss(Judge(), torch.zeros(3, 1, 1), out, column(1.0, 1, 0))
+    assert loss.item() == pytest.approx(-(0.5 - 0.25) / 2)
+
+
+def tiny(**changes: Any) -> RecurrentTD3:
+    return RecurrentTD3(LINE, PLANE, RecurrentTD3Config(**{
+        "num_envs": 2, "hidden": (8,), "core_size": 8, "batch_size": 8, "capacity": 80, "burn_in": 2,
+        "sequence_length": 4, "sequence_every": 3, **changes}))
+
+
+def noise_rollout(agent: RecurrentTD3, count: int = 20) -> Rollout:
+    obs, no = torch.randn(count + 1, 2, 1), torch.zeros(count, 2, dtype=torch.bool)
+    return Rollout(obs[:-1], torch.rand(count, 2, 2) * 2 - 1, torch.randn(count, 2), no, no, ~no, no,
+                   torch.randn(count, 2, agent.memory_size), obs[-1], {})
+
+
+def test_actor_and_critics_carry_their_memories_side_by_side():
+    agent = tiny(core="lstm")
+    assert agent.memory_size == 2 * 2 * 8
+    obs, memory = np.ones((3, 1), np.float32), np.random.default_rng(0).normal(size=(3, 32)).astype(np.float32)
+    start = torch.zeros(1, 3, dtype=torch.bool)
+    with torch.no_grad():
+        rows, before = torch.ones(1, 3, 1), torch.from_numpy(memory)
+        own = agent.actor.trunk(rows, before[:, :16], start)[1]
+        theirs = agent.critics.trunk(rows, before[:, 16:], start)[1]
+    after = agent.act(obs, memory)[1]
+    np.testing.assert_allclose(after, torch.cat([own, theirs], 1).numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_exploring_adds_noise_of_the_given_deviation_and_stays_in_bounds():
+    agent = tiny(noise_std=0.1)
+    obs, memory = np.zeros((20_000, 1), np.float32), np.zeros((20_000, agent.memory_size), np.float32)
+    judged = agent.act(obs, memory)[0]
+    explored = agent.act(obs, memory, agent.noise(np.random.default_rng(0), 20_000, 0, 0))[0]
+    np.testing.assert_allclose((explored - judged).std(0), 0.1, rtol=0.05)
+    assert np.abs(agent.act(obs, memory, np.full((20_000, 2), 50, np.float32))[0]).max() == 1
+
+
+def test_critics_move_in_every_update_actor_and_lagging_copies_in_every_second():
+    agent = tiny(tau=0.25)
+    assert agent.update() == {}  # no sequence is complete yet
+    agent.remember(noise_rollout(agent))
+    names = ("critic_params", "actor_params", "lagging_params", "lagging_actor_params")
+    start = {name: getattr(agent, name).detach().clone() for name in names}
+    agent.update()
+    assert [name for name in names if not torch.equal(getattr(agent, name), start[name])] == ["critic_params"]
+    agent.update()
+    assert not [name for name in names if torch.equal(getattr(agent, name), start[name])]
+    for online in ("critic_params", "actor_params"):
+        lagging = "lagging_params" if online == "critic_params" else "lagging_actor_params"
+        expected = 0.75 * start[lagging] + 0.25 * getattr(agent, online).detach()
+        torch.testing.assert_close(getattr(agent, lagging).detach(), expected)
+
+
+def test_no_part_of_a_network_stands_still():
+    agent = tiny(policy_every=1)
+    agent.remember(noise_rollout(agent))
+    nets = (*agent.actor.named_parameters("actor"), *agent.critics.named_parameters("critics"))
+    before = {name: param.detach().clone() for name, param in nets}
+    agent.update()
+    assert [name for name, param in nets if torch.equal(param, before[name])] == []
+
+
+def test_the_actors_step_leaves_no_trace_in_the_critics():
+    agent = tiny()
+    features = torch.randn(4, 3, 8 + 8)
+    out = agent.actor(torch.randn(4, 3, 1), torch.zeros(3, 8), torch.zeros(4, 3, dtype=torch.bool), 0)
+    agent.critic_optimizer.zero_grad(set_to_none=False)
+    recurrent_td3_loss(agent.critics, features, out, torch.ones(4, 3)).backward()
+    assert agent.critic_params.grad is not None and not agent.critic_params.grad.any()
+    assert agent.actor_params.grad is not None and agent.actor_params.grad.any()
+
+
+def test_what_it_cannot_do_is_refused_in_a_sentence():
+    with pytest.raises(ShapeError, match=r"Recurrent-TD3 needs a continuous action space.*R2D2 or PPO can act here"):
+        RecurrentTD3(LINE, spaces.Discrete(2), RecurrentTD3Config())
+    with pytest.raises(ConfigError, match=r"capacity=20 must hold a sequence of every environment: at least 24"):
+        RecurrentTD3Config(capacity=20)
+
+
+def test_all_state_is_put_back_by_load_state_dict():
+    one, other = tiny(), tiny()
+    one.remember(noise_rollout(one))
+    for _ in range(3):
+        one.update()
+    other.load_state_dict(copy.deepcopy(one.state_dict()))  # as a file does
+    other.memory.load_state_dict(one.memory.state_dict())
+    for agent in (one, other):
+        torch.manual_seed(5)
+        for _ in range(3):
+            agent.update()
+    for name in ("actor_params", "critic_params", "lagging_params", "lagging_actor_params"):
+        assert torch.equal(getattr(one, name), getattr(other, name))
+
+
+# --- probes
+
+class Hold(gym.Env[Any, Any]):
+    """A number x in [−1, 1] is shown first and asked for two steps later. Return 1 − |action − x|."""
+
+    def __init__(self) -> None:
+        self.observation_space, self.action_space = spaces.Box(-1, 1, (2,), np.float32), spaces.Box(-1, 1, (1,))
+        self.shown, self.elapsed = 0.0, 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed, options=options)
+        self.shown, self.elapsed = float(self.np_random.uniform(-1, 1)), 0
+        return np.array([self.shown, 0], np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.elapsed += 1
+        if self.elapsed <= 2:
+            return np.array([0, self.elapsed == 2], np.float32), 0.0, False, False, {}
+        return np.zeros(2, np.float32), 1 - abs(float(action[0]) - self.shown), True, False, {}
+
+
+SMALL = {"num_envs": 8, "train_every": 2, "hidden": [16], "core_size": 32, "burn_in": 2, "sequence_length": 6,
+         "sequence_every": 3, "learning_rate": 5e-3, "learning_starts": 400, "tau": 0.05, "capacity": 8000,
+         "noise_std": 0.3}
+
+
+def learn(name: str, env_steps: int, run_dir: str = "run", **changes: Any) -> Any:
+    return rl.train("recurrent_td3", name, catalog.config_for("recurrent_td3", "", {**SMALL, **changes}),
+                    env_steps=env_steps, seed=1, run_dir=run_dir, checkpoint_s=1e9, progress=False)
+
+
+def test_remembers_a_number_until_it_is_asked_for():
+    gym.register("Hold-v0", entry_point=Hold)
+    agent = learn("Hold-v0", 6000, gamma=0.9)
+    assert rl.evaluate(agent, "Hold-v0", episodes=64).mean > 0.85  # without memory at best ½
+    gym.registry.pop("Hold-v0")
+
+
+def test_the_clock_does_not_end_the_task():
+    agent = learn("Endless3Continuous-v0", 2500, gamma=0.5, tau=0.3)
+    start = torch.tensor([[True], [False]])
+    with torch.no_grad():
+        features = agent.critics.features(torch.ones(2, 1, 1), torch.zeros(1, agent.memory_size - agent.half), start, 0)
+        value = agent.critics(features, torch.zeros(2, 1, 1)).amin(0)[0].item()
+    assert value == pytest.approx(2, abs=0.15)  # 1/(1 − ½), where three ones would be 1.75
+
+
+def test_the_same_seed_gives_the_same_bits():
+    one, other = (learn("EchoContinuous-v0", 500, run_dir=name) for name in ("one", "other"))
+    assert torch.equal(one.actor_params, other.actor_params) and torch.equal(one.critic_params, other.critic_params)

@@ -1,0 +1,118 @@
+"""Trading and chasing: their arithmetic, and that one at a time and all at once are the same."""
+
+import subprocess
+import sys
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.vector import SyncVectorEnv
+
+from rlcore.envs.chasing import PointChasing, PointChasingVector
+from rlcore.envs.make import make_env
+from rlcore.envs.trading import StockTrading, StockTradingVector
+
+
+@pytest.mark.parametrize(("single", "vector"), [(PointChasing, PointChasingVector), (StockTrading, StockTradingVector)])
+def test_all_at_once_is_bit_for_bit_one_at_a_time(single: type, vector: type):
+    many = vector(3, max_episode_steps=20)
+    loop = SyncVectorEnv([lambda: gym.wrappers.TimeLimit(single(), 20)] * 3)
+    assert many.reset(seed=7)[0].tobytes() == loop.reset(seed=7)[0].tobytes()
+    loop.action_space.seed(0)
+    for _ in range(70):
+        action = loop.action_space.sample()
+        for found, wanted in zip(many.step(action)[:4], loop.step(action)[:4], strict=True):
+            assert found.tobytes() == wanted.tobytes()
+            assert found.dtype == wanted.dtype
+
+
+def test_a_chaser_gathers_speed_and_is_paid_for_what_it_gains():
+    env = PointChasing(dim=2)
+    env.reset(seed=0)
+    env.state[0] = [[0, 0], [3, 4], [0, 0], [0, 0], [0, 0]]  # at rest, target 5 away and still
+    obs, reward, terminated, _, _ = env.step(np.array([1.0, 0.0]))
+    # v = (0.1, 0), x = (0.1, 0): the distance falls from 5 to √(2.9² + 4²) = 4.94065
+    np.testing.assert_allclose(reward, 5 - 4.940648, atol=1e-5)
+    np.testing.assert_allclose(obs, [2.9, 4, 0.1, 0, 0, 0, 1, 0], atol=1e-6)
+    assert not terminated
+    env.state[0] = [[0, 0], [1, 0], [0.6, 0], [0, 0], [0, 0]]
+    obs, reward, terminated, _, _ = env.step(np.array([0.0, 0.0]))
+    # v = 0.54, so 0.46 are left: caught, 0.54 gained and 10 more
+    np.testing.assert_allclose(reward, 10.54)
+    assert terminated
+    assert np.linalg.norm(env.step(np.array([9.0, 9.0]))[0][-2:]) == pytest.approx(1)  # no more thrust than 1
+
+
+def test_a_good_chaser_catches_its_target():
+    env = PointChasing()
+    for seed in range(5):
+        obs, _ = env.reset(seed=seed)
+        for _ in range(200):
+            away, velocity, course = obs[:2], obs[2:4], obs[4:6]
+            obs, _, caught, _, _ = env.step(0.5 * (away - 8 * (velocity - course)) + course)
+            if caught:
+                break
+        assert caught
+
+
+def flat_market(env: StockTrading, *prices: float) -> None:
+    """Yesterday's prices were the same, and so will be tomorrow's."""
+    env.reset(seed=0)
+    env.market.recent[0] = np.array(prices)[:, None] * np.exp(1e-12 * np.arange(31))
+    env.market._growth = lambda _: np.zeros(len(prices))
+
+
+def test_trades_cost_a_thousandth_and_nothing_else_changes_hands():
+    env = StockTrading(assets=2)
+    flat_market(env, 50.0, 20.0)
+    _, reward, *_ = env.step(np.array([0.5, 0.0]))
+    market = env.market
+    # 5 % of a million at 50 each: 1000 shares; a thousandth of 50,000 is 50, which is 0.005 % of the wealth
+    assert market.shares[0].tolist() == pytest.approx([1000, 0])
+    assert market.cash[0] == pytest.approx(949_950)
+    assert reward == pytest.approx(-0.005)
+    _, reward, *_ = env.step(np.array([-1.0, -1.0]))  # sells what it holds, and no more
+    assert market.shares[0].tolist() == pytest.approx([0, 0])
+    assert market.cash[0] == pytest.approx(999_900)
+    assert reward == pytest.approx(-0.005)
+
+
+def test_nobody_buys_on_credit():
+    env = StockTrading(assets=4)
+    flat_market(env, 10.0, 10.0, 10.0, 10.0)
+    for _ in range(5):  # four tenths a day: the third day there is a fifth left, less costs
+        obs, *_ = env.step(np.ones(4))
+        assert env.market.cash[0] >= 0
+    np.testing.assert_allclose(env.market.shares[0] * 10, 1e6 / 1.001 / 4)
+    np.testing.assert_allclose(obs[0], -1, atol=1e-6)
+
+
+def test_rewards_add_up_to_the_change_of_wealth_in_percent():
+    env = make_env("rlcore/StockTrading-v0", 2, seed=3)
+    env.reset()
+    rng, total = np.random.default_rng(0), np.zeros(2)
+    for step in range(250):
+        _, reward, terminated, truncated, info = env.step(rng.uniform(-1, 1, (2, 4)).astype(np.float32))
+        total += reward
+        assert truncated.all() == (step == 249)
+        assert not terminated.any()
+    np.testing.assert_allclose(total, (info["wealth"] / 1e6 - 1) * 100)
+
+
+def test_prices_move_as_they_should():
+    env = StockTradingVector(64, assets=2, max_episode_steps=10**6)
+    env.reset(seed=0)
+    logs = []
+    for _ in range(250):
+        env.step(np.zeros((64, 2)))
+        logs.append(np.log(env.market.recent[:, :, -1]))
+    growth = np.diff(logs, axis=0)
+    # a quarter per year is 0.25/√250 a day; 0.3 of the variance is shared; standard errors are under 1 %
+    assert growth.std() == pytest.approx(0.25 / 250**0.5, rel=0.03)
+    assert np.corrcoef(growth[..., 0].ravel(), growth[..., 1].ravel())[0, 1] == pytest.approx(0.3, abs=0.03)
+
+
+def test_importing_rlcore_registers_nothing():
+    code = ("import rlcore, rlcore.envs.trading, rlcore.envs.chasing, gymnasium\n"
+            "print([name for name in gymnasium.registry if name.startswith('rlcore')])")
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

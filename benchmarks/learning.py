@@ -1,56 +1,122 @@
-"""Do the wizard's own scripts learn? Trains the presets over several seeds and evaluates each agent."""
+"""Do the algorithms learn? Trains them over several seeds, keeps each run's curve, and prints one table of all kept."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import json
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from copilot.plan import TrainingPlan
-from copilot.script import render
+import rlcore as rl
 from rlcore import catalog
-from rlcore.evaluation.evaluate import evaluate
 from rlcore.evaluation.statistics import bootstrap_interval, iqm
-from rlcore.runs import open_run
+from rlcore.runs import read_metrics
 
-CASES = (("ppo", "CartPole-v1"), ("dqn", "CartPole-v1"), ("sac", "Pendulum-v1"))
+CURVES = Path(__file__).parent / "curves"   # one file per case: reference data, {"seeds": {"1": {…}}}
+POINTS = 50                                 # of a curve
+EPISODES = 50
+
+
+@dataclass(frozen=True)
+class Case:
+    """An algorithm on an environment, with the changes made to its preset."""
+
+    algo: str
+    env: str
+    env_steps: int
+    goal: float                  # mean return of an evaluation that counts
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    title: str = ""
+
+    @property
+    def name(self) -> str:
+        """As printed, and the name of its file."""
+        return f"{self.title or catalog.algorithm(self.algo).title} {self.env}"
+
+
+_RECALL = "rlcore.envs.probe:Recall"
+CASES = (
+    Case("ppo", "CartPole-v1", 100_000, 475),
+    Case("dqn", "CartPole-v1", 50_000, 475),
+    Case("a2c", "CartPole-v1", 200_000, 475),
+    Case("pqn", "CartPole-v1", 200_000, 475),
+    Case("qrdqn", "MountainCar-v0", 120_000, -110),
+    Case("ppo", "Acrobot-v1", 200_000, -95),
+    Case("ppo", _RECALL, 40_000, 0.95, {"core": "lstm", "num_envs": 8, "horizon": 64, "core_size": 32,
+                                        "sequence_length": 16, "learning_rate": 3e-3}, "PPO-LSTM"),
+    Case("ppo", _RECALL, 40_000, 0.95, {"num_envs": 8, "horizon": 64, "learning_rate": 3e-3}, "PPO without memory"),
+    Case("r2d2", _RECALL, 20_000, 0.95, {"core_size": 32, "hidden": [32], "epsilon": 0.4}),
+    Case("ppo", "LunarLander-v3", 500_000, 200),
+    Case("sac", "Pendulum-v1", 20_000, -180, {"precision": "bfloat16"}),
+    Case("td3", "Pendulum-v1", 20_000, -180, {"precision": "bfloat16"}),
+    Case("ppo", "MiniGrid-DoorKey-5x5-v0", 200_000, 0.93, {"num_envs": 16, "horizon": 128, "num_minibatches": 8,
+                                                            "entropy_coef": 0.01, "learning_rate": 1e-3,
+                                                            "shared": True, "hidden": [128]}),
+    Case("rainbow", "CartPole-v1", 50_000, 475),
+    Case("tqc", "Pendulum-v1", 20_000, -180, {"precision": "bfloat16"}),
+    Case("modsac", "Pendulum-v1", 20_000, -180, {"precision": "bfloat16"}),
+    Case("redq", "Pendulum-v1", 20_000, -180, {"precision": "bfloat16"}),
+    Case("iqn", "CartPole-v1", 50_000, 475),
+    Case("trpo", "CartPole-v1", 100_000, 475),
+    Case("sac_discrete", "CartPole-v1", 50_000, 475),
+    Case("ddpg", "Pendulum-v1", 20_000, -180, {"precision": "bfloat16"}),
+)
 
 
 def run(seeds: int, only: str) -> Iterator[str]:
-    """The lines of a Markdown table, as they are measured."""
-    yield f"Mean return of 20 evaluation episodes after the preset's steps; {seeds} seeds each."
-    yield ""
-    yield "| task | env steps | solved at | per seed | IQM (95 % interval) | seconds per run |"
-    yield "|---|---|---|---|---|---|"
-    for algo, env in CASES:
-        if only.lower() in f"{algo} {env}".lower():
-            yield _row(algo, env, seeds)
-
-
-def _row(algo: str, env: str, seeds: int) -> str:
-    steps, means, seconds = catalog.preset(algo, env).env_steps, [], []
+    """Train what is not kept yet, seed by seed, then the lines of a Markdown table of everything kept."""
+    chosen = [case for case in CASES if only.lower() in case.name.lower()]
     for seed in range(1, seeds + 1):
-        plan = TrainingPlan(algo=algo, env=env, env_steps=steps, seed=seed, params={}, record_video=False)
-        with tempfile.TemporaryDirectory() as folder:
-            started = time.monotonic()
-            _run_script(render(plan), Path(folder))
-            seconds.append(time.monotonic() - started)
-            assert open_run(Path(folder)).state == "finished"
-            means.append(evaluate(folder, episodes=20).mean)
-    low, high = bootstrap_interval(np.array(means))
-    each = ", ".join(f"{mean:.1f}" for mean in means)
-    return (f"| {algo.upper()} {env} | {steps:,} | {catalog.environment(env).solved_at} | {each} "
-            f"| {iqm(np.array(means)):.1f} ({low:.1f} to {high:.1f}) | {np.median(seconds):.0f} |")
+        for case in chosen:
+            _learn(case, seed)
+    yield f"Mean return of {EPISODES} evaluation episodes after the steps given, for each seed."
+    yield ""
+    yield "| task | env steps | goal | per seed | IQM (95 % interval) | seconds per run |"
+    yield "|---|---|---|---|---|---|"
+    for case in chosen:
+        yield _row(case)
 
 
-def _run_script(text: str, folder: Path) -> None:
-    script = folder / "train.py"
-    script.write_text(text)
-    environment = {**os.environ, "RLCORE_RUN_DIR": str(folder)}
-    subprocess.run([sys.executable, str(script)], env=environment, check=True, capture_output=True)
+def _file(case: Case) -> Path:
+    return CURVES / f"{case.name.replace('/', '-').replace(' ', '-').replace(':', '-')}.json"
+
+
+def _kept(case: Case) -> dict[str, Any]:
+    file = _file(case)
+    return json.loads(file.read_text()) if file.exists() else {  # type: ignore[no-any-return]
+        "algo": case.algo, "env": case.env, "env_steps": case.env_steps, "changes": dict(case.changes), "seeds": {}}
+
+
+def _learn(case: Case, seed: int) -> None:
+    if str(seed) in _kept(case)["seeds"]:
+        return
+    config = catalog.config_for(case.algo, case.env, case.changes)
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.monotonic()
+        rl.train(case.algo, case.env, config, env_steps=case.env_steps, seed=seed, run_dir=folder, progress=False)
+        seconds = time.monotonic() - started
+        columns = read_metrics(Path(folder), ["episode/return"])
+        result = rl.evaluate(folder, episodes=EPISODES)
+    known = ~np.isnan(columns["episode/return"])
+    step, score = (np.array(columns[name])[known] for name in ("step", "episode/return"))
+    groups = np.array_split(np.arange(len(step)), min(POINTS, len(step)))
+    kept = _kept(case)  # read again: another seed may have been kept meanwhile
+    kept["seeds"][str(seed)] = {
+        "evaluation": round(result.mean, 3), "seconds": round(seconds),
+        "step": [int(step[group[-1]]) for group in groups],
+        "return": [round(float(score[group].mean()), 2) for group in groups]}
+    CURVES.mkdir(exist_ok=True)
+    _file(case).write_text(json.dumps(kept) + "\n")
+
+
+def _row(case: Case) -> str:
+    runs = _kept(case)["seeds"].values()
+    means = np.array([one["evaluation"] for one in runs])
+    low, high = bootstrap_interval(means)
+    return (f"| {case.name} | {case.env_steps:,} | {case.goal:g} | {', '.join(f'{mean:g}' for mean in means)} "
+            f"| {iqm(means):.4g} ({low:.4g} to {high:.4g}) | {np.median([one['seconds'] for one in runs]):.0f} |")

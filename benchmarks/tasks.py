@@ -30,6 +30,16 @@ def _ppo_cartpole(num_envs: int, horizon: int, env_steps: int) -> Task:
         num_envs=num_envs)
 
 
+def _actor_critic(algo: str, env: str, precision: str) -> Task:
+    """One gradient step of 256 rows per env step on networks of 256 × 256 units, in both libraries."""
+    return Task(
+        f"{algo.upper()} {env}, {precision}", algo, env, 2_200,
+        ours={"learning_rate": 1e-3, "capacity": 100_000, "learning_starts": 1_000, "batch_size": 256,
+              "hidden": (256, 256), "train_every": 1, "updates": 1, "precision": precision},
+        sb3={"learning_rate": 1e-3, "buffer_size": 100_000, "learning_starts": 1_000, "batch_size": 256,
+             "train_freq": 1, "gradient_steps": 1, "policy_kwargs": {"net_arch": [256, 256]}})
+
+
 TASKS = (
     _ppo_cartpole(8, 128, 150_000),
     _ppo_cartpole(64, 32, 400_000),
@@ -38,9 +48,12 @@ TASKS = (
                "learning_rate_decay": "constant"},
          sb3={"n_steps": 256, "n_epochs": 10, "batch_size": 64, "learning_rate": 3e-4, "normalize": True,
               "policy_kwargs": {"net_arch": {"pi": [64, 64], "vf": [64, 64]}}}, num_envs=8),
-    Task("SAC Pendulum-v1", "sac", "Pendulum-v1", 2_500,
-         ours={"learning_rate": 1e-3, "capacity": 100_000, "learning_starts": 1_000},
-         sb3={"learning_rate": 1e-3, "buffer_size": 100_000, "learning_starts": 1_000, "batch_size": 256}),
+    _actor_critic("sac", "Pendulum-v1", "float32"),
+    _actor_critic("sac", "Pendulum-v1", "bfloat16"),
+    _actor_critic("sac", "HalfCheetah-v5", "float32"),
+    _actor_critic("sac", "HalfCheetah-v5", "bfloat16"),
+    _actor_critic("td3", "Pendulum-v1", "bfloat16"),
+    _actor_critic("td3", "HalfCheetah-v5", "bfloat16"),
     Task("DQN CartPole-v1", "dqn", "CartPole-v1", 30_000,
          ours={"train_every": 10, "updates": 1, "batch_size": 128, "learning_rate": 2.5e-4, "hidden": (120, 84),
                "learning_starts": 5_000, "target_every": 50, "capacity": 10_000, "double": False},

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from rlcore.algos.tqc import TQC, TQCConfig
     from rlcore.algos.trpo import TRPO, TRPOConfig
     from rlcore.config import ConfigError, MissingExtra, ShapeError
-    from rlcore.describe import describe
     from rlcore.envs.checker import check_env
     from rlcore.envs.make import make_env
     from rlcore.evaluation.evaluate import Evaluation, evaluate
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from rlcore.player import Player
     from rlcore.processes import WorkerError
     from rlcore.restore import load_agent
+    from rlcore.summary import describe
     from rlcore.training import Moment, resume, train
 
 _HOMES = {
@@ -71,7 +71,7 @@ _HOMES = {
     "ShapeError": "rlcore.config",
     "WorkerError": "rlcore.processes",
     "check_env": "rlcore.envs.checker",
-    "describe": "rlcore.describe",
+    "describe": "rlcore.summary",
     "evaluate": "rlcore.evaluation.evaluate",
     "load_agent": "rlcore.restore",
     "make_env": "rlcore.envs.make",

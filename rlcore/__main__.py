@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import inspect
 import logging
 import sys
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +36,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m rlcore", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"rlcore {_version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_train(commands.add_parser("train", help="train an agent into a new run folder", allow_abbrev=False), arguments)
+    _add_train(commands.add_parser("train", help="train an agent into a new run folder", allow_abbrev=False,
+                                   argument_default=argparse.SUPPRESS), arguments)
     for name, command, text in (("resume", _resume, "continue a run from its last checkpoint"),
                                 ("evaluate", _evaluate, "play evaluation episodes with a run's policy"),
                                 ("video", _video, "film one episode of a run's policy")):
@@ -42,6 +48,9 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
         sub.set_defaults(run_command=command)
         if name == "evaluate":
             sub.add_argument("--episodes", type=int, default=20)
+        if name == "resume":
+            sub.add_argument("--env_steps", type=int, help="a new length, counted from the run's beginning")
+        else:
             sub.add_argument("--checkpoint", default="last", type=lambda word: int(word) if word.isdigit() else word,
                              help="last, best, or the step of one that was kept")
     shower = commands.add_parser("describe", help="print an agent's networks, shapes and optimisers")
@@ -58,65 +67,109 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     return parser
 
 
+def _version() -> str:
+    try:
+        return version("rl-copilot")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
 def _unknown_option(word: str, options: argparse.Namespace) -> ConfigError:
-    name, known = word.lstrip("-").split("=")[0], [*vars(options)]
-    if "algo" in options:
-        known += [item.name for item in settings(catalog.config_class(options.algo))]
+    name, known = word.lstrip("-").split("=")[0], {*vars(options)}
+    if options.run_command is _train:
+        known |= _run_options() | _setting_names(options.algo)
     return ConfigError(f"Unknown option '{name}'{nearest(name, known) or '. See --help.'}")
+
+
+def _run_options() -> set[str]:
+    """What `train` can be asked for beside the algorithm's settings."""
+    from rlcore.training import train
+
+    return {*inspect.signature(train).parameters} - {"algo", "config", "callbacks", "progress"}
+
+
+def _setting_names(algo: str) -> set[str]:
+    return {item.name for item in settings(catalog.config_class(algo))}
 
 
 def _add_train(sub: argparse.ArgumentParser, arguments: list[str]) -> None:
     sub.add_argument("algo", help=", ".join(catalog.ALGORITHMS))
-    sub.add_argument("--env", required=True, help="an environment's name, such as CartPole-v1")
-    sub.add_argument("--config", type=Path, help="a YAML file with settings; options on the command line win")
+    sub.add_argument("--env", help="an environment's name, such as CartPole-v1")
+    sub.add_argument("--config", type=Path, help="a YAML file with settings and options such as these, or the "
+                     "config.yaml of a run; the command line wins")
     sub.add_argument("--env_steps", type=int, help="length of the run; the preset's if not given")
-    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--seed", type=int)
     sub.add_argument("--run_dir", type=Path, help="the run's folder; a new one under runs/ if not given")
     sub.add_argument("--target_return", type=float, help="stop once the last 100 episodes average this")
-    sub.add_argument("--device", default="cpu", help="cpu or cuda")
+    sub.add_argument("--device", help="cpu or cuda")
     sub.add_argument("--backend", choices=("native", "sync", "process", "envpool"), help="engine of the environments")
-    sub.add_argument("--env_options", type=yaml.safe_load, default={}, metavar="YAML",
+    sub.add_argument("--env_options", type=yaml.safe_load, metavar="YAML",
                      help="for the environment's constructor, such as '{max_episode_steps: 200}'")
     sub.add_argument("--action_mask", action="store_true", help="choose among info['action_mask']'s legal actions only")
-    sub.add_argument("--sampler", choices=("serial", "batched", "alternating", "parallel", "async"), default="serial",
+    sub.add_argument("--sampler", choices=("serial", "batched", "alternating", "parallel", "async"),
                      help="who steps environments; only async changes what is learned")
     sub.add_argument("--num_workers", type=int, help="processes of the sampler; one per core if not given")
     sub.add_argument("--evaluate_every", type=int, help="env steps between evaluations; the best agent is kept")
-    sub.add_argument("--evaluate_episodes", type=int, default=10)
+    sub.add_argument("--evaluate_episodes", type=int)
     sub.add_argument("--patience", type=int, help="stop after so many evaluations without a better one")
     sub.add_argument("--keep_every", type=int, help="env steps between checkpoints of the agent that stay")
     sub.add_argument("--start_from", type=Path, help="a run whose last agent this one begins as")
-    sub.add_argument("--freeze", nargs="+", default=[], metavar="WORD",
+    sub.add_argument("--freeze", nargs="+", metavar="WORD",
                      help="parameters whose names, as describe prints them, contain one of these stay as they are")
     sub.add_argument("--hindsight", type=float, metavar="SHARE",
                      help="share of replayed steps that pursue a goal their episode reached later; 0.8 is usual")
-    sub.add_argument("--checkpoint_s", type=float, default=30.0, help="seconds between checkpoints")
+    sub.add_argument("--checkpoint_s", type=float, help="seconds between checkpoints")
     sub.set_defaults(run_command=_train)
-    chosen = next((word for word in arguments[1:] if word.lower() in catalog.ALGORITHMS), None)
-    if arguments[:1] == ["train"] and chosen:
-        group = sub.add_argument_group(f"settings of {catalog.algorithm(chosen).title}")
-        for item in settings(catalog.config_class(chosen)):
-            group.add_argument(f"--{item.name}", default=argparse.SUPPRESS, metavar=item.kind,
+    chosen = _algorithm_in(arguments[1:]) if arguments[:1] == ["train"] else None
+    if chosen is not None:
+        group = sub.add_argument_group(f"settings of {chosen.title}")
+        for item in settings(catalog.config_class(chosen.name)):
+            switch: dict[str, Any] = {"nargs": "?", "const": "true"} if item.kind == "bool" else {}
+            group.add_argument(f"--{item.name}", metavar=item.kind, **switch,
                                help=f"{item.help} (default: {item.default})".replace("%", "%%"))
+
+
+def _algorithm_in(words: list[str]) -> catalog.Algorithm | None:
+    for word in words:
+        with contextlib.suppress(catalog.UnknownName):
+            return catalog.algorithm(word)
+    return None
 
 
 def _train(options: argparse.Namespace) -> None:
     from rlcore.training import train
 
-    algo = catalog.algorithm(options.algo).name
-    changes: dict[str, Any] = {}
-    if options.config is not None:
-        changes = _read_yaml(options.config)
-    for item in settings(catalog.config_class(algo)):
-        if item.name in vars(options):
-            changes[item.name] = yaml.safe_load(vars(options)[item.name])
-    train(algo, options.env, catalog.config_for(algo, options.env, changes), env_steps=options.env_steps,
-          seed=options.seed, run_dir=options.run_dir, target_return=options.target_return, device=options.device,
-          backend=options.backend, env_options=options.env_options, action_mask=options.action_mask,
-          sampler=options.sampler, num_workers=options.num_workers, evaluate_every=options.evaluate_every,
-          evaluate_episodes=options.evaluate_episodes, patience=options.patience, keep_every=options.keep_every,
-          start_from=options.start_from, freeze=options.freeze, hindsight=options.hindsight,
-          checkpoint_s=options.checkpoint_s)
+    algo = catalog.algorithm(options.algo)
+    run_options, names = _run_options(), _setting_names(algo.name)
+    given = {name: yaml.safe_load(value) if name in names else value for name, value in vars(options).items()
+             if name in names | run_options}
+    if "config" in options:
+        given = _read_config(options.config, algo, given) | given
+    if "env" not in given:
+        raise ConfigError("train needs an environment, such as --env CartPole-v1.")
+    changes = {name: given.pop(name) for name in names & given.keys()}
+    train(algo.name, config=changes, **given)
+
+
+def _read_config(path: Path, algo: catalog.Algorithm, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings and run options of a file: a flat one, or a run's own config.yaml.
+
+    given: the command line's, which win.
+    """
+    content = _read_yaml(path)
+    named = catalog.algorithm(content.pop("algo", algo.name))
+    if named is not algo:
+        raise ConfigError(f"--config {path} holds settings of {named.title}, not of {algo.title}.")
+    run_options = _run_options()
+    if isinstance(content.get("config"), dict):  # a run's also tells its versions, threads and format
+        content = {name: value for name, value in content.items() if name in run_options} | content["config"]
+        if "sampler" in given:  # another one may need another engine
+            content.pop("backend", None)
+    known = run_options | _setting_names(algo.name)
+    for name in content.keys() - known:
+        raise ConfigError(f"--config {path}: {algo.title} has no setting and train no option "
+                          f"'{name}'{nearest(name, known) or '.'}")
+    return content
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -132,7 +185,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 def _resume(options: argparse.Namespace) -> None:
     from rlcore.training import resume
 
-    resume(options.run)
+    resume(options.run, env_steps=options.env_steps)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -144,12 +197,12 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _video(options: argparse.Namespace) -> None:
     from rlcore.evaluation.video import record_video
 
-    logging.info("%s", record_video(options.run))
+    logging.info("%s", record_video(options.run, which=options.checkpoint))
 
 
 def _describe(options: argparse.Namespace) -> None:
-    from rlcore.describe import describe
     from rlcore.envs.make import make_env
+    from rlcore.summary import describe
 
     env = make_env(options.env)
     build_agent, config = catalog.agent_class(options.algo), catalog.config_for(options.algo, options.env)

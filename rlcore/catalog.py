@@ -213,7 +213,7 @@ ENVIRONMENTS: dict[str, Environment] = {
                             "train_every": 256, "updates": 128, "learning_rate": 2.3e-3, "target_every": 128,
                             "epsilon_end": 0.04, "epsilon_steps": 8_000, "n_step": 3,
                         }, _ZOO),
-                        "rainbow": Preset(50_000, {"v_min": 0.0, "v_max": 100.0, "beta_steps": 50_000}, _OURS),
+                        "rainbow": Preset(50_000, {"v_min": 0.0, "v_max": 100.0, "priority_beta_steps": 50_000}, _OURS),
                         "qrdqn": Preset(50_000, {
                             "train_every": 256, "updates": 128, "learning_rate": 2.3e-3, "target_every": 128,
                             "epsilon_end": 0.04, "epsilon_steps": 8_000, "quantiles": 10,
@@ -223,7 +223,10 @@ ENVIRONMENTS: dict[str, Environment] = {
                             "epsilon_end": 0.04, "epsilon_steps": 8_000, "n_step": 3, "fractions": 8,
                             "target_fractions": 8,
                         }, _ZOO),
-                        "pqn": Preset(100_000, {"learning_rate_decay": "linear", "q_lambda": 0.9}, _OURS),
+                        "pqn": Preset(200_000, {
+                            "learning_rate": 2.5e-4, "learning_rate_decay": "linear", "epsilon_steps": 50_000,
+                            "q_lambda": 0.9, "epochs": 2,
+                        }, _OURS),
                         "r2d2": Preset(50_000, {
                             "train_every": 1, "burn_in": 4, "n_step": 3, "priority_alpha": 0.6, "core": "gru",
                         }, _OURS),
@@ -279,10 +282,10 @@ ENVIRONMENTS: dict[str, Environment] = {
                     }),
         Environment("LunarLander-v3", "Lunar Lander", "Box2D", "discrete", 8, 4, 200, 1000,
                     "Land a module between two flags by firing engines.", {
-                        "ppo": Preset(1_000_000, {
-                            "num_envs": 16, "horizon": 1024, "num_minibatches": 64, "learning_rate": 3e-4,
-                            "gamma": 0.999, "gae_lambda": 0.98, "entropy_coef": 0.01,
-                        }, _ZOO),
+                        "ppo": Preset(500_000, {
+                            "num_envs": 16, "horizon": 256, "epochs": 8, "num_minibatches": 32, "learning_rate": 5e-4,
+                            "learning_rate_decay": "linear", "gamma": 0.995, "entropy_coef": 0.01,
+                        }, _OURS),
                         "dqn": Preset(200_000, {
                             "updates": 4, "batch_size": 128, "learning_rate": 6.3e-4, "capacity": 50_000,
                             "epsilon_end": 0.1, "epsilon_steps": 12_000, "hidden": (256, 256),
@@ -350,15 +353,19 @@ ENVIRONMENTS: dict[str, Environment] = {
 
 
 def algorithm(name: str) -> Algorithm:
-    """The catalogue's entry for an algorithm, in any case.
+    """The catalogue's entry for an algorithm, however it is written: qrdqn, QR-DQN, QR_DQN.
 
     Raises:
         UnknownName: names the nearest known one.
     """
-    entry = ALGORITHMS.get(name.lower())
+    entry = ALGORITHMS.get(name) or {_letters(known): one for known, one in ALGORITHMS.items()}.get(_letters(name))
     if entry is None:
         raise UnknownName("algorithm", name, list(ALGORITHMS))
     return entry
+
+
+def _letters(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "")
 
 
 def environment(name: str) -> Environment:

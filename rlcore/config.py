@@ -7,6 +7,7 @@ the docs. All of them go through `build`, so a value is checked in the same word
 from __future__ import annotations
 
 import difflib
+import functools
 import math
 import typing
 from collections.abc import Iterable, Mapping
@@ -92,9 +93,14 @@ def require(ok: bool, config: object, name: str, rule: str, suggestion: str = ""
 
 
 def check_ranges(config: Any) -> None:
-    """Hold every field against the range written beside it. Called from `__post_init__`."""
+    """Hold every field against its type and the range written beside it. Called from `__post_init__`.
+
+    A list becomes the tuple that is meant, and a whole number the float.
+    """
     for item in settings(type(config)):
-        value = getattr(config, item.name)
+        given = getattr(config, item.name)
+        value = _typed(type(config), item.name, tuple(given) if isinstance(given, list) else given, strict=True)
+        object.__setattr__(config, item.name, value)  # as frozen dataclasses do it themselves
         if item.kind == "ints":
             require(len(value) > 0 and min(value) >= 1, config, item.name, "be a list of positive whole numbers")
         elif isinstance(value, int | float) and not isinstance(value, bool):
@@ -120,14 +126,21 @@ def build(config: type[C], values: Mapping[str, Any]) -> C:
         if name not in known:
             hint = nearest(name, known) or f". Known: {', '.join(sorted(known))}."
             raise ConfigError(f"{config.__name__} has no setting '{name}'{hint}")
-    hints, typed = typing.get_type_hints(config), {}
-    for name, value in values.items():
-        try:
-            typed[name] = TypeAdapter(hints[name]).validate_python(value)
-        except ValidationError as error:
-            reason = error.errors()[0]["msg"]
-            raise ConfigError(f"{config.__name__}.{name}={value!r} is not valid: {reason}.") from None
-    return config(**typed)
+    return config(**{name: _typed(config, name, value) for name, value in values.items()})
+
+
+def _typed(config: type, name: str, value: Any, *, strict: bool = False) -> Any:
+    """A value as its field's type wants it; strict: text is no number and no truth."""
+    try:
+        return _adapters(config)[name].validate_python(value, strict=strict)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        raise ConfigError(f"{config.__name__}.{name}={value!r} is not valid: {reason}.") from None
+
+
+@functools.cache
+def _adapters(config: type) -> dict[str, TypeAdapter[Any]]:
+    return {name: TypeAdapter(hint) for name, hint in typing.get_type_hints(config).items()}
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -46,8 +46,9 @@ def freeze(agent: Agent, words: Sequence[str]) -> None:
     for word in words:
         found = [param for name, param in named.items() if word in name]
         if not found:
-            hint = nearest(word, {name.rsplit(".", 1)[0] for name in named})
-            raise ConfigError(f"freeze='{word}' is part of no parameter's name{hint} `describe` lists them.")
+            parts = {part for name in named for part in name.split(".") if not part.isdigit()}
+            hint = nearest(word, parts | {name.rsplit(".", 1)[0] for name in named}) or "."
+            raise ConfigError(f"freeze='{word}' is part of no parameter's name{hint} `rl.describe(agent)` lists them.")
         for param in found:
             hold(next(vector for vector in vectors if _inside(param, vector)), param)
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rlcore.envs.wrappers import named_parts
+from rlcore.config import ShapeError
+from rlcore.envs.wrappers import named_parts, named_spaces
 from rlcore.protocols import Policy
+from rlcore.restore import Which, load_agent
 
 
 class Player:
-    """Plays one environment with an agent's best actions and keeps what a recurrent agent remembers.
+    """Plays one environment with the best actions of an agent, or of a run's, and keeps what it remembers.
 
         player = rl.Player(agent)
         obs, info = env.reset()
@@ -19,8 +23,10 @@ class Player:
         obs, reward, terminated, truncated, info = env.step(player(obs))
     """
 
-    def __init__(self, agent: Policy):
-        self.agent = agent
+    def __init__(self, agent: Policy | str | Path, which: Which = "last"):
+        self.agent = load_agent(agent, which)[0] if isinstance(agent, str | Path) else agent
+        space = getattr(self.agent, "obs_space", None)  # an agent built by hand does not say what it sees
+        self.shapes = None if space is None else {name: part.shape or () for name, part in named_spaces(space)}
         self.reset()
 
     def reset(self) -> None:
@@ -28,7 +34,22 @@ class Player:
         self.memory = np.zeros((1, self.agent.memory_size), np.float32)
 
     def __call__(self, obs: Any) -> Any:
-        """The action for `env.step`, in the environment's own units. obs [*obs] → [*action]"""
+        """The action for `env.step`, in the environment's own units. obs [*obs] → [*action]
+
+        Raises:
+            ShapeError: this is not one observation of the environment that the agent was trained in.
+        """
         parts = {name: np.asarray(part)[None] for name, part in named_parts(obs)}
+        shapes = {name: part.shape[1:] for name, part in parts.items()}
+        if self.shapes is not None and not self.shapes.items() <= shapes.items():
+            raise ShapeError(f"This agent sees one observation {_form(self.shapes)} at a time, but got "
+                             f"{_form(shapes)}. Give what the environment's reset or step returns first.")
         action, self.memory = self.agent.act(parts.get("", parts), self.memory)
         return self.agent.actions.to_env(action)[0]
+
+
+def _form(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """`[4]`, or `{goal: [2], robot/arm: [7]}`"""
+    if "" in shapes:
+        return str([*shapes[""]])
+    return f"{{{', '.join(f'{name}: {[*shape]}' for name, shape in shapes.items())}}}"

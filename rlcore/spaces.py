@@ -12,6 +12,7 @@ from rlcore.arrays import Array
 from rlcore.config import ShapeError
 
 Acts = Literal["discrete", "continuous", "multi_discrete", "multi_binary"]
+MASK = "action_mask"  # the part of a dictionary observation that says which choices are legal; nothing to encode
 
 
 class Actions:
@@ -84,3 +85,28 @@ def require_actions(algo: str, space: spaces.Space[object], able: set[Acts], ins
         kinds = " or ".join(kind.replace("_", "-") for kind in sorted(able))
         raise ShapeError(f"{algo} needs a {kinds} action space, but this one is {space}. {instead} can act here.")
     return actions
+
+
+def action_mask(obs: Any) -> Array | None:
+    """Which choices are legal, where an observation has a part that says so. [B, A] bool"""
+    if not isinstance(obs, dict) or MASK not in obs:
+        return None
+    mask: Array = obs[MASK].astype(bool)
+    return mask
+
+
+def legal_choices(mask: Array) -> Array:
+    """The same, but where nothing is legal, as in an episode's last observation, everything is. [B, A] bool"""
+    legal: Array = mask | ~mask.any(-1, keepdims=True)
+    return legal
+
+
+def legal_choice(lot: Array, mask: Array) -> Array:
+    """The choice at a share of all legal ones in order: uniform among them where the lots are uniform.
+
+    lot [B] in [0, 1), mask [B, A] bool → [B] int64
+    """
+    legal = legal_choices(mask)
+    place = (lot * legal.sum(-1)).astype(np.int64)
+    choice: Array = (legal.cumsum(-1) > place[:, None]).argmax(-1)
+    return choice

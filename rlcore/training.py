@@ -19,7 +19,7 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import psutil
@@ -27,8 +27,8 @@ import torch
 from tqdm import tqdm
 
 from rlcore import catalog, checkpoint, finetune
-from rlcore.config import ConfigError, to_dict
-from rlcore.envs.make import Backend, Env, make_env
+from rlcore.config import ConfigError, nearest, to_dict
+from rlcore.envs.make import Backend, Env, Factory, make_env, name_of
 from rlcore.evaluation.evaluate import append_evaluation, drop_evaluations_after, evaluate
 from rlcore.hindsight import look_back
 from rlcore.log import RunLog
@@ -85,20 +85,22 @@ Callback = Callable[[Moment], bool | None]
 Loop = Callable[[Agent, Sampler, int, int], Iterator[tuple[int, Metrics]]]
 
 
-def train(algo: str, env: str | Env, config: Any = None, *, env_steps: int | None = None, seed: int = 0,
+def train(algo: str, env: str | Factory | Env, config: Any = None, *, env_steps: int | None = None, seed: int = 0,
           run_dir: str | Path | None = None, target_return: float | None = None, device: str = "cpu",
           backend: Backend | None = None, env_options: Mapping[str, Any] | None = None, action_mask: bool = False,
           sampler: SamplerName = "serial", num_workers: int | None = None, evaluate_every: int | None = None,
           evaluate_episodes: int = 10, patience: int | None = None, keep_every: int | None = None,
-          start_from: str | Path | None = None, freeze: Sequence[str] = (), hindsight: float | None = None,
+          start_from: str | Path | None = None, freeze: str | Sequence[str] = (), hindsight: float | None = None,
           callbacks: Sequence[Callback] = (), checkpoint_s: float = 30.0,
           progress: bool = True) -> Agent:
     """Train an agent and keep everything about it in a run folder.
 
     Args:
         algo: a name from the catalogue, such as "ppo".
-        env: an environment's name as `make_env` takes it, or a vector environment that it made.
-        config: the algorithm's config; the catalogue's preset for this environment if None.
+        env: an environment's name, or a function or class that makes one, as `make_env` takes it, or what it made.
+            Other processes, of a sampler or a later `resume`, must be able to import a function by its name.
+        config: the algorithm's config, or the settings in which it differs from the catalogue's preset for this
+            environment, such as {"gamma": 0.9}.
         env_steps: how long to train, over all environments together; the preset's length if None.
         seed: of networks, exploration and environments.
         run_dir: the run's folder; $RLCORE_RUN_DIR if set, otherwise a new one under runs/.
@@ -116,7 +118,7 @@ def train(algo: str, env: str | Env, config: Any = None, *, env_steps: int | Non
         patience: stop after so many evaluations in a row without a better one.
         keep_every: env steps between checkpoints of the agent that are kept.
         start_from: a run whose last agent, with its optimisers, this one begins as.
-        freeze: words; parameters whose names, as `describe` prints them, contain one stay as they are.
+        freeze: a word or several; parameters whose names, as `describe` prints them, contain one stay as they are.
         hindsight: the share of replayed steps that pursue a goal their episode reached later; 0.8 is usual.
         callbacks: functions of a `Moment`, called with each row of metrics; one that returns True ends the run.
         checkpoint_s: seconds between checkpoints.
@@ -126,19 +128,23 @@ def train(algo: str, env: str | Env, config: Any = None, *, env_steps: int | Non
         ConfigError: an unknown name, a setting out of range, or a folder that already holds a run.
         ShapeError: the algorithm cannot read the observations or act in the action space.
     """
-    name = env if isinstance(env, str) else env.name
-    cfg = catalog.config_for(algo, name) if config is None else config
+    _check_sampler(algo, sampler)
+    name = env.name if isinstance(env, Env) else name_of(env)
+    cfg = catalog.config_for(algo, name, config) if config is None or isinstance(config, Mapping) else config
     if not isinstance(cfg, catalog.config_class(algo)):
         raise ConfigError(f"train('{algo}', …) takes a {catalog.config_class(algo).__name__}, "
                           f"not {type(cfg).__name__}.")
-    if isinstance(env, str):
-        made = make_env(name, cfg.num_envs if sampler in _HERE else 1, seed=seed, backend=_engine(sampler, backend),
-                        options=env_options, action_mask=action_mask, num_workers=num_workers)
-    else:
+    if isinstance(env, Env):
         if sampler != "serial":
             raise ConfigError(f"sampler='{sampler}' makes environments in its own processes: give train(…) the "
                               f"environment's name, '{name}', instead of a finished one.")
         made, cfg = env, replace(cfg, num_envs=env.num_envs)
+    else:
+        if sampler != "serial" and "<" in name:  # <lambda>, <locals>
+            raise ConfigError(f"sampler='{sampler}' makes environments in other processes, which cannot import {name}. "
+                              "Define it at the top of a module, or use sampler='serial'.")
+        made = make_env(env, cfg.num_envs if sampler in _HERE else 1, seed=seed, backend=_engine(sampler, backend),
+                        options=env_options, action_mask=action_mask, num_workers=num_workers)
     spec = RunSpec(
         algo=catalog.algorithm(algo).name, env=name, seed=seed, config=to_dict(cfg), backend=made.backend,
         env_steps=catalog.preset(algo, name).env_steps if env_steps is None else env_steps,
@@ -146,13 +152,15 @@ def train(algo: str, env: str | Env, config: Any = None, *, env_steps: int | Non
         env_seed=None if made.seed == seed else made.seed, env_options=made.options, action_mask=made.action_mask,
         sampler=sampler, num_workers=num_workers, evaluate_every=evaluate_every, evaluate_episodes=evaluate_episodes,
         patience=patience, keep_every=keep_every, start_from=None if start_from is None else str(start_from),
-        freeze=list(freeze), hindsight=hindsight,
+        freeze=[freeze] if isinstance(freeze, str) else list(freeze), hindsight=hindsight,
         versions=versions(),
     )
-    for what in ("env_steps", "evaluate_every", "evaluate_episodes", "patience", "keep_every"):
-        number = getattr(spec, what)
-        if number is not None and number < 1:
-            raise ConfigError(f"{what}={number} must be at least 1.")
+    counts = ("env_steps", "evaluate_every", "evaluate_episodes", "patience", "keep_every")
+    asked = {what: getattr(spec, what) for what in counts}
+    exact: dict[str, Any] = {what: _count(what, number) for what, number in asked.items() if number is not None}
+    spec = replace(spec, **exact)
+    if catalog.algorithm(algo).needs_cost and name in catalog.ENVIRONMENTS and (why := catalog.refusal(algo, name)):
+        raise ConfigError(why)
     if patience is not None and evaluate_every is None:
         raise ConfigError(f"patience={patience} counts evaluations: give evaluate_every too.")
     agent = _begin(spec, made)
@@ -166,36 +174,44 @@ def _begin(spec: RunSpec, env: Env, *, known: bool = False) -> Agent:
     agent_seed(spec)
     agent = make_agent(spec, env.single_observation_space, env.single_action_space)
     if spec.hindsight is not None:
-        look_back(agent, run_env(spec, 0, 1, single=True), spec.hindsight)
+        look_back(agent, run_env(spec, 0, 1, env=env.source, single=True), spec.hindsight)
     if spec.start_from is not None and not known:
         finetune.start_from(agent, spec.start_from)
     finetune.freeze(agent, spec.freeze)
     return agent
 
 
-def resume(run_dir: str | Path, *, callbacks: Sequence[Callback] = (), progress: bool = True) -> Agent:
+def resume(run_dir: str | Path, *, env: str | Factory | None = None, env_steps: int | None = None,
+           callbacks: Sequence[Callback] = (), progress: bool = True) -> Agent:
     """Continue a run from its last checkpoint, or from its beginning if it has none yet.
 
+    env: what makes the run's environment, where its own name for it does not lead there.
+    env_steps: a new length, counted from the run's beginning, that its folder remembers: a finished run goes on to it,
+    and schedules run over the new length from here on, as if it had always been this one.
     callbacks: as for `train`; functions are not part of what a run's folder remembers.
 
     Raises:
-        ConfigError: the folder is no run, or its process is still alive.
+        ConfigError: the folder is no run, its process is still alive, or it has taken `env_steps` already.
     """
     folder = Path(run_dir)
     spec, status = read_spec(folder), open_run(folder)
     if status.state in ("starting", "running", "stopping") and status.status.pid != os.getpid():
         raise ConfigError(f"{status.id} is already {status.state}.")
-    env = run_env(spec, 0, spec.config["num_envs"] if spec.sampler in _HERE else 1)
-    known = checkpoint.latest(folder / "checkpoints") is not None
-    return Session(folder, spec, env, _begin(spec, env, known=known), progress, callbacks).run()
+    saved = checkpoint.latest(folder / "checkpoints")
+    if env_steps is not None:
+        spec = replace(spec, env_steps=_count("env_steps", env_steps))
+        if saved is not None and int(saved.name) >= spec.env_steps:
+            raise ConfigError(f"{status.id} has taken {int(saved.name):,} env steps already: env_steps={env_steps} is "
+                              "counted from its beginning and must be more.")
+    made = run_env(spec, 0, spec.config["num_envs"] if spec.sampler in _HERE else 1, env=env)
+    agent = _begin(spec, made, known=saved is not None)
+    if env_steps is not None:
+        write_spec(folder, spec)
+    return Session(folder, spec, made, agent, progress, callbacks).run()
 
 
 def make_sampler(spec: RunSpec, env: Env, agent: Agent) -> Sampler:
-    """What a run gets its rollouts from. Takes over the environments.
-
-    Raises:
-        ConfigError: the algorithm cannot learn from a policy older than its own.
-    """
+    """What a run gets its rollouts from. Takes over the environments."""
     algorithm, cfg = catalog.algorithm(spec.algo), agent.cfg
     on_policy = algorithm.loop == "on_policy"
     horizon, random_steps = (cfg.horizon, 0) if on_policy else (cfg.train_every, cfg.learning_starts)
@@ -203,18 +219,32 @@ def make_sampler(spec: RunSpec, env: Env, agent: Agent) -> Sampler:
         return Collector(env, agent, horizon, seed=spec.seed, random_steps=random_steps,
                          num_groups=2 if spec.sampler == "alternating" else 1)
     ahead = spec.sampler == "async"
-    if ahead and on_policy and not algorithm.weighs_actions:
-        able = [other.title for other in catalog.ALGORITHMS.values() if other.weighs_actions]
-        raise ConfigError(f"{algorithm.title} cannot use sampler='async': it learns only from what its newest policy "
-                          f"did. Use sampler='parallel', or one of {', '.join(able)} or an off-policy algorithm.")
-    recipe = Recipe(partial(run_env, spec), partial(make_agent, spec), cfg.num_envs, horizon, spec.seed, random_steps,
-                    log_prob=ahead and on_policy)
+    recipe = Recipe(partial(run_env, spec, env=env.source), partial(make_agent, spec), cfg.num_envs, horizon, spec.seed,
+                    random_steps, log_prob=ahead and on_policy)
     obs_space = env.single_observation_space
     env.close()
     return Workers(recipe, agent, obs_space, spec.num_workers or psutil.cpu_count(logical=False) or 1, ahead=ahead)
 
 
 _HERE = ("serial", "batched", "alternating")  # samplers whose policy acts in the learner's process
+
+
+def _check_sampler(algo: str, name: str) -> None:
+    known = get_args(SamplerName)
+    if name not in known:
+        raise ConfigError(f"Unknown sampler '{name}'{nearest(name, known) or '.'} Known: {', '.join(known)}.")
+    algorithm = catalog.algorithm(algo)
+    if name == "async" and algorithm.loop == "on_policy" and not algorithm.weighs_actions:
+        able = [other.title for other in catalog.ALGORITHMS.values() if other.weighs_actions]
+        raise ConfigError(f"{algorithm.title} cannot use sampler='async': it learns only from what its newest policy "
+                          f"did. Use sampler='parallel', or one of {', '.join(able)} or an off-policy algorithm.")
+
+
+def _count(what: str, number: float) -> int:
+    """A number of things, which may be written 1e5."""
+    if not (isinstance(number, int | float) and float(number).is_integer() and number >= 1):
+        raise ConfigError(f"{what}={number!r} must be a whole number of at least 1.")
+    return int(number)
 
 
 def _engine(sampler: SamplerName, backend: Backend | None) -> Backend | None:
@@ -264,6 +294,7 @@ class Session:
     def __init__(self, folder: Path, spec: RunSpec, env: Env, agent: Agent, progress: bool,
                  callbacks: Sequence[Callback] = ()):
         self.folder, self.spec, self.agent, self.callbacks = folder, spec, agent, callbacks
+        self.env_source = env.source
         self.on_gpu = torch.device(spec.device).type == "cuda"
         self.stop_file = folder / "stop"
         if self.stop_file.exists() and self.stop_file.stat().st_mtime < psutil.Process().create_time() - 2:
@@ -342,7 +373,7 @@ class Session:
     def _evaluate(self) -> bool:
         """Play some episodes, keep the agent if it is the best so far, and say whether patience is over."""
         spec = self.spec
-        result = evaluate(self.agent, spec.env, episodes=spec.evaluate_episodes, env_options=spec.env_options,
+        result = evaluate(self.agent, self.env_source, episodes=spec.evaluate_episodes, env_options=spec.env_options,
                           action_mask=spec.action_mask, backend="envpool" if spec.backend == "envpool" else "sync")
         append_evaluation(self.folder, result.row(self.step) | {"in_training": True})
         if self.best is None or result.mean > self.best:

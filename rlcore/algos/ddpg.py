@@ -20,13 +20,15 @@ from torch import Tensor, nn
 from rlcore.arrays import Array
 from rlcore.config import check_ranges, setting
 from rlcore.data.batch import Batch, Obs
+from rlcore.data.ranked import Even, Ranked
 from rlcore.data.replay import Ring, Transitions
 from rlcore.data.rollout import Rollout
+from rlcore.data.scale import RewardScale
 from rlcore.nets.acting import numpy_forward
 from rlcore.nets.actors import Net
-from rlcore.nets.critics import Critics, critics_with_copy, learn_obs
+from rlcore.nets.critics import Critics, critics_with_copy
 from rlcore.nets.dists import Gaussian
-from rlcore.nets.encoders import mlp
+from rlcore.nets.encoders import learn_obs, mlp
 from rlcore.nets.fused import Precision, fuse
 from rlcore.nets.optim import adam, descend, flatten, polyak
 from rlcore.ops.policy import weighted_mean
@@ -54,6 +56,10 @@ class DDPGConfig:
         "gaussian", "noise added to actions: fresh at every step, or drifting through an episode")
     noise_std: float = setting(0.1, "deviation of that noise per step; 1 is half the range of an action", low=0)
     noise_decay: float = setting(0.15, "share of drifting noise that is lost per step", low=0, high=1)
+    prioritized: bool = setting(False, "replay steps in proportion to their error instead of evenly")
+    priority_alpha: float = setting(0.6, "how much the error decides, if prioritized; 0 is not at all", low=0, high=1)
+    priority_beta: float = setting(0.4, "how much of the bias of prioritized is corrected; 1 is all", low=0, high=1)
+    normalize_reward: bool = setting(False, "divide rewards by the running deviation of the discounted return")
     normalize_obs: bool = setting(False, "centre and scale observations by running statistics")
     max_grad_norm: float | None = setting(None, "gradients are scaled down to this norm; not at all if not set",
                                           low=1e-8)
@@ -66,12 +72,14 @@ class DDPGConfig:
 
 @dataclass(frozen=True)
 class DDPGBatch(Batch):
-    """What the losses read. All [N, …]; weight 0 marks dummy rows."""
+    """What the losses read. All [N, …]; weight 0 marks dummy rows, importance undoes the bias of prioritised replay.
+    """
 
     obs: Obs
     action: Tensor
     target: Tensor
     weight: Tensor
+    importance: Tensor
 
 
 class DDPG:
@@ -99,7 +107,10 @@ class DDPG:
         self.policy, self.lagging_policy = fuse(self.actor, cfg.precision), fuse(self.lagging_actor, cfg.precision)
         self.acting = nn.Sequential(encoder, self.actor)
         self.forward = numpy_forward(self.acting, self.device)
-        self.memory = Ring(cfg.capacity, cfg.num_envs)
+        self.memory = Ring(cfg.capacity, cfg.num_envs,
+                           reward_scale=RewardScale(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None)
+        self.replay = (Ranked(self.memory, cfg.priority_alpha, cfg.priority_beta) if cfg.prioritized
+                       else Even(self.memory))
 
     def noise(self, rng: np.random.Generator, horizon: int, step: int, env: int) -> Array:  # noqa: ARG002  # the same at every step
         """Standard normal variates that drive the exploration of one environment. → [T, D]"""
@@ -120,17 +131,18 @@ class DDPG:
 
     def remember(self, rollout: Rollout) -> None:
         """Take a rollout into memory, and its observations into the running statistics."""
-        self.memory.add(rollout)
+        self.replay.add(rollout)
         if self.cfg.normalize_obs:
-            learn_obs(rollout.obs, self.critics, self.lagging)
+            learn_obs(rollout.obs, self.critics.encoder, self.lagging.encoder)
 
     def update(self) -> Metrics:
         """One gradient step of critic and actor on a batch from memory."""
-        index = self.memory.pick(self.cfg.batch_size, self.rng)
+        index, importance = self.replay.pick(self.cfg.batch_size, self.rng)
         picked = self.memory.transitions(index, self.cfg.gamma, self.cfg.n_step).to(self.device)
-        batch = ddpg_targets(picked, self.lagging_policy, self.lagging)
-        critic_loss, metrics = ddpg_critic_loss(self.critics, batch)
+        batch = ddpg_targets(picked, importance.to(self.device), self.lagging_policy, self.lagging)
+        critic_loss, error, metrics = ddpg_critic_loss(self.critics, batch)
         norm = descend(critic_loss, self.critic_optimizer, self.max_grad_norm)
+        self.replay.learned(index, error, picked.weight)
         loss = ddpg_loss(self.policy, self.critics, batch)
         descend(loss, self.actor_optimizer, self.max_grad_norm)
         polyak(self.lagging_params, self.critic_params, self.cfg.tau)
@@ -149,23 +161,25 @@ class DDPG:
         self.rng.bit_generator.state = state["rng"]
 
 
-_STATEFUL = ("actor", "critics", "lagging_actor", "lagging", "actor_optimizer", "critic_optimizer")
+_STATEFUL = ("actor", "critics", "lagging_actor", "lagging", "actor_optimizer", "critic_optimizer", "replay")
 
 
 @torch.no_grad()
-def ddpg_targets(picked: Transitions, lagging_actor: Net, lagging: Critics) -> DDPGBatch:
+def ddpg_targets(picked: Transitions, importance: Tensor, lagging_actor: Net, lagging: Critics) -> DDPGBatch:
     """r + γ·Q̄(s', μ̄(s')). Lillicrap et al. 2015, algorithm 1. [N]"""
     features = lagging.features(picked.next_obs)
     value = lagging(features, lagging_actor(features).tanh()).squeeze(0)
     target = td_target(picked.reward, picked.discount, value)
-    return DDPGBatch(picked.obs, picked.action, target, picked.weight)
+    return DDPGBatch(picked.obs, picked.action, target, picked.weight, importance)
 
 
-def ddpg_critic_loss(critics: Critics, batch: DDPGBatch) -> tuple[Tensor, dict[str, Tensor]]:
-    """Half the squared Bellman error. Eq. 4-5."""
+def ddpg_critic_loss(critics: Critics, batch: DDPGBatch) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """Half the squared Bellman error, eq. 4-5, and the error of each row. → scalar, [N]"""
     value = critics(critics.features(batch.obs), batch.action).squeeze(0)
-    loss = weighted_mean(0.5 * (value - batch.target).square(), batch.weight)
-    return loss, {"loss/value": loss.detach(), "value/mean": weighted_mean(value.detach(), batch.weight)}
+    error = value - batch.target
+    loss = weighted_mean(0.5 * error.square() * batch.importance, batch.weight)
+    metrics = {"loss/value": loss.detach(), "value/mean": weighted_mean(value.detach(), batch.weight)}
+    return loss, error.detach(), metrics
 
 
 def ddpg_loss(actor: Net, critics: Critics, batch: DDPGBatch) -> Tensor:

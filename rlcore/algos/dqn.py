@@ -10,7 +10,7 @@ noise instead of ε (Fortunato et al. 2018), and `atoms` learns the return's dis
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -21,15 +21,14 @@ from torch import Tensor
 from rlcore.arrays import Array
 from rlcore.config import check_ranges, require, setting
 from rlcore.data.batch import Batch, Obs
-from rlcore.data.ranked import Ranked
+from rlcore.data.ranked import Even, Ranked
 from rlcore.data.replay import Ring, Transitions
 from rlcore.data.rollout import Rollout
 from rlcore.data.scale import RewardScale
-from rlcore.nets.encoders import encoder_for
+from rlcore.nets.encoders import encoder_for, learn_obs
 from rlcore.nets.fused import Precision
 from rlcore.nets.heads import (
     QNetwork,
-    action_mask,
     epsilon_greedy,
     epsilon_lots,
     legal_values,
@@ -50,7 +49,7 @@ from rlcore.ops.td import (
 )
 from rlcore.protocols import Metrics
 from rlcore.schedule import linear
-from rlcore.spaces import require_actions
+from rlcore.spaces import action_mask, require_actions
 
 Values = Callable[[Obs], Tensor]  # [N, *obs] → Q [N, A], or the atoms' logits [N, A, K]
 
@@ -75,9 +74,11 @@ class DQNConfig:
     dueling: bool = setting(False, "separate streams for the state's value and the actions' advantages")
     n_step: int = setting(1, "rewards in a target before the network's own estimate", low=1, high=1_000)
     prioritized: bool = setting(False, "pick surprising steps more often")
-    alpha: float = setting(0.6, "how much more often: 0 not at all, 1 in proportion to the error", low=0, high=1)
-    beta: float = setting(0.4, "how far importance weights make up for it at first; 1 is all the way", low=0, high=1)
-    beta_steps: int = setting(100_000, "steps over which β rises to 1", low=1, unit="env steps")
+    priority_alpha: float = setting(0.6, "how much more often: 0 not at all, 1 in proportion to the error", low=0,
+                                    high=1)
+    priority_beta: float = setting(0.4, "how far importance weights make up for it at first; 1 is all the way", low=0,
+                                   high=1)
+    priority_beta_steps: int = setting(100_000, "steps over which β rises to 1", low=1, unit="env steps")
     noisy: bool = setting(False, "explore by learned parameter noise instead of random actions")
     atoms: int = setting(1, "points of the return's distribution (C51); 1 learns its mean alone", low=1, high=1_000)
     v_min: float = setting(-10.0, "lowest of these points, a discounted return")
@@ -87,6 +88,7 @@ class DQNConfig:
     epsilon_steps: int = setting(10_000, "steps over which that share falls", low=1, unit="env steps")
     max_grad_norm: float = setting(10.0, "gradients are scaled down to this norm", low=0)
     normalize_reward: bool = setting(False, "divide rewards by the running deviation of the discounted return")
+    normalize_obs: bool = setting(False, "centre and scale observations by running statistics")
     frames: int = setting(1, "images per stacked observation, each then stored once; 1 stores observations as they are",
                           low=1, high=64)
     hidden: tuple[int, ...] = setting((128, 128), "widths of the hidden layers")
@@ -129,16 +131,17 @@ class DQN:
         self.optimizer = adam(self.params, cfg.learning_rate)
         self.acting, self.forward = self.online, numpy_values(self.online, self.device)
         self.acting_noise = ActingNoise(self.online, seed) if cfg.noisy else None
-        self.memory = Ring(cfg.capacity, cfg.num_envs, frames=cfg.frames)
-        self.ranked = Ranked(self.memory, cfg.alpha, cfg.beta) if cfg.prioritized else None
-        self.returns = RewardScale(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None
+        self.memory = Ring(cfg.capacity, cfg.num_envs, frames=cfg.frames,
+                           reward_scale=RewardScale(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None)
+        self.replay = (Ranked(self.memory, cfg.priority_alpha, cfg.priority_beta, cfg.priority_beta_steps)
+                       if cfg.prioritized else Even(self.memory))
         self.num_updates = 0
 
     def _network(self, obs_space: spaces.Space[Any]) -> QNetwork:
         cfg = self.cfg
-        return QNetwork(encoder_for("DQN", obs_space), self.actions.size, cfg.hidden, activation=cfg.activation,
-                        atoms=None if self.atoms is None else cfg.atoms, split=cfg.dueling, noisy=cfg.noisy,
-                        precision=cfg.precision)
+        return QNetwork(encoder_for("DQN", obs_space, cfg.normalize_obs), self.actions.size, cfg.hidden,
+                        activation=cfg.activation, atoms=None if self.atoms is None else cfg.atoms,
+                        split=cfg.dueling, noisy=cfg.noisy, precision=cfg.precision)
 
     def noise(self, rng: np.random.Generator, horizon: int, step: int, env: int) -> Array:  # noqa: ARG002  # all environments explore alike
         """Where and how to act at random; of a noisy network, which parameter noise all environments share. → [T, 1]"""
@@ -162,65 +165,45 @@ class DQN:
         return linear(self.cfg.epsilon_start, self.cfg.epsilon_end, step / self.cfg.epsilon_steps)
 
     def remember(self, rollout: Rollout) -> None:
-        """Take a rollout into memory, and its rewards into the running statistics."""
-        if self.ranked is None:
-            self.memory.add(rollout)
-        else:
-            self.ranked.add(rollout)
-        if self.returns is not None:
-            self.returns.learn(rollout)
+        """Take a rollout into memory, and its observations into the running statistics."""
+        self.replay.add(rollout)
+        if self.cfg.normalize_obs:
+            learn_obs(rollout.obs, self.online.encoder, self.target.encoder)
 
     def update(self) -> Metrics:
         """One gradient step on a batch from memory."""
-        cfg, step = self.cfg, self.memory.total * self.memory.num_envs
+        cfg = self.cfg
         if cfg.learning_rate_steps is not None:
+            step = self.memory.total * self.memory.num_envs
             set_learning_rate(self.optimizer, linear(cfg.learning_rate, 0.0, step / cfg.learning_rate_steps))
-        index, importance = self._pick(step)
+        index, importance = self.replay.pick(cfg.batch_size, self.rng)
         picked = self.memory.transitions(index, cfg.gamma, cfg.n_step).to(self.device)
-        if self.returns is not None:
-            picked = replace(picked, reward=self.returns.scale(picked.reward))
         self._redraw(self.online, self.target)
-        batch = dqn_targets(picked, importance, self.online, self.target, self.atoms, cfg)
+        batch = dqn_targets(picked, importance.to(self.device), self.online, self.target, self.atoms, cfg)
         self._redraw(self.online)  # the noise that chose an action does not judge it: Fortunato et al. 2018, eq. 16
         loss, error, metrics = dqn_loss(self.online, batch, self.atoms)
         norm = descend(loss, self.optimizer, cfg.max_grad_norm)
-        if self.ranked is not None:
-            self.ranked.learned(index, error, batch.weight)
+        self.replay.learned(index, error, batch.weight)
         self.num_updates += 1
         if self.num_updates % cfg.target_every == 0:
             polyak(self.lagged, self.params, cfg.tau)
         return metrics | {"loss/grad_norm": norm}
-
-    def _pick(self, step: int) -> tuple[Tensor, Tensor]:
-        """Rows of memory and their importance. [N], [N]"""
-        if self.ranked is None:
-            return self.memory.pick(self.cfg.batch_size, self.rng), torch.ones((), device=self.device)
-        self.ranked.picker.beta = linear(self.cfg.beta, 1.0, step / self.cfg.beta_steps)
-        index, importance = self.ranked.pick(self.cfg.batch_size, self.rng)
-        return index, importance.to(self.device)
 
     def _redraw(self, *nets: QNetwork) -> None:
         for net in nets if self.cfg.noisy else ():
             redraw(net, torch.default_generator)
 
     def state_dict(self) -> dict[str, Any]:
-        """Networks, optimiser, counter, generator, priorities and statistics; the memory has its own."""
+        """Networks, optimiser, priorities, counter and generator; the memory has its own."""
         return {"online": self.online.state_dict(), "target": self.target.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "num_updates": self.num_updates, "rng": self.rng.bit_generator.state,
-                "priorities": None if self.ranked is None else self.ranked.picker.state_dict(),
-                "returns": None if self.returns is None else self.returns.state_dict()}
+                "optimizer": self.optimizer.state_dict(), "replay": self.replay.state_dict(),
+                "num_updates": self.num_updates, "rng": self.rng.bit_generator.state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put back what `state_dict` gave."""
-        self.online.load_state_dict(state["online"])
-        self.target.load_state_dict(state["target"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for name in ("online", "target", "optimizer", "replay"):
+            getattr(self, name).load_state_dict(state[name])
         self.num_updates, self.rng.bit_generator.state = state["num_updates"], state["rng"]
-        if self.ranked is not None:
-            self.ranked.picker.load_state_dict(state["priorities"])
-        if self.returns is not None:
-            self.returns.load_state_dict(state["returns"])
 
 
 @torch.no_grad()
@@ -236,7 +219,7 @@ def dqn_targets(picked: Transitions, importance: Tensor, online: Values, target:
     else:
         moved = td_target(picked.reward[:, None], picked.discount[:, None], atoms)
         aim = categorical_projection(moved, ahead.softmax(-1), atoms)
-    return DQNBatch(picked.obs, picked.action, aim, importance.expand_as(picked.reward), picked.weight)
+    return DQNBatch(picked.obs, picked.action, aim, importance, picked.weight)
 
 
 def dqn_loss(online: Values, batch: DQNBatch, atoms: Tensor | None) -> tuple[Tensor, Tensor, dict[str, Tensor]]:

@@ -22,16 +22,17 @@ from rlcore.config import check_ranges, setting
 from rlcore.data.batch import Batch, Obs
 from rlcore.data.replay import Ring, Transitions
 from rlcore.data.rollout import Rollout
+from rlcore.data.scale import RewardScale
 from rlcore.nets.acting import to_torch
-from rlcore.nets.encoders import encoder_for
+from rlcore.nets.encoders import encoder_for, learn_obs
 from rlcore.nets.fused import Precision
-from rlcore.nets.heads import ImplicitQuantiles, action_mask, epsilon_greedy, epsilon_lots, legal_values
+from rlcore.nets.heads import ImplicitQuantiles, epsilon_greedy, epsilon_lots, legal_values
 from rlcore.nets.optim import adam, descend, flatten, polyak
 from rlcore.ops.policy import weighted_mean
 from rlcore.ops.td import double_q_value, of_action, quantile_huber, quantile_midpoints, td_target
 from rlcore.protocols import Metrics
 from rlcore.schedule import linear
-from rlcore.spaces import require_actions
+from rlcore.spaces import action_mask, require_actions
 
 Quantiles = Callable[[Obs, Tensor], Tensor]  # [N, *obs], τ [N, Q] → [N, A, Q]
 
@@ -53,6 +54,8 @@ class IQNConfig:
     acting_fractions: int = setting(32, "fixed fractions whose mean is an action's value, K", low=1, high=1_000)
     cosines: int = setting(64, "features cos(πiτ) of a fraction; the paper's number", low=1, high=1_000)
     capacity: int = setting(100_000, "steps that the replay memory holds", low=10, unit="env steps")
+    normalize_reward: bool = setting(False, "divide rewards by the running deviation of the discounted return")
+    normalize_obs: bool = setting(False, "centre and scale observations by running statistics")
     frames: int = setting(1, "images per stacked observation, each then stored once; 1 stores observations as they are",
                           low=1, high=64)
     learning_starts: int = setting(1_000, "steps taken at random before learning", low=1, unit="env steps")
@@ -89,14 +92,15 @@ class IQN:
         self.actions = require_actions("IQN", action_space, {"discrete"}, instead="SAC or PPO")
         self.cfg, self.device, self.rng = cfg, torch.device(device), np.random.default_rng(seed)
         self.online, self.target = (
-            ImplicitQuantiles(encoder_for("IQN", obs_space), self.actions.size, cfg.hidden, cfg.cosines,
-                              precision=cfg.precision).to(self.device) for _ in range(2))
+            ImplicitQuantiles(encoder_for("IQN", obs_space, cfg.normalize_obs), self.actions.size, cfg.hidden,
+                              cfg.cosines, precision=cfg.precision).to(self.device) for _ in range(2))
         self.target.load_state_dict(self.online.state_dict())
         self.params, self.lagged = flatten(self.online), flatten(self.target)
         self.optimizer = adam(self.params, cfg.learning_rate, cfg.adam_eps)
         self.spread = quantile_midpoints(cfg.acting_fractions)[None].to(self.device)
         self.acting = self.online
-        self.memory = Ring(cfg.capacity, cfg.num_envs, frames=cfg.frames)
+        self.memory = Ring(cfg.capacity, cfg.num_envs, frames=cfg.frames,
+                           reward_scale=RewardScale(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None)
         self.num_updates = 0
 
     def noise(self, rng: np.random.Generator, horizon: int, step: int, env: int) -> Array:  # noqa: ARG002  # all environments explore alike
@@ -115,8 +119,10 @@ class IQN:
         return linear(self.cfg.epsilon_start, self.cfg.epsilon_end, step / self.cfg.epsilon_steps)
 
     def remember(self, rollout: Rollout) -> None:
-        """Take a rollout into memory."""
+        """Take a rollout into memory, and its observations into the running statistics."""
         self.memory.add(rollout)
+        if self.cfg.normalize_obs:
+            learn_obs(rollout.obs, self.online.encoder, self.target.encoder)
 
     def update(self) -> Metrics:
         """One gradient step on a batch from memory."""

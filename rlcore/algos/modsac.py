@@ -21,13 +21,15 @@ from torch import Tensor, nn
 from rlcore.arrays import Array
 from rlcore.config import check_ranges, setting
 from rlcore.data.batch import Batch, Obs
+from rlcore.data.ranked import Even, Ranked
 from rlcore.data.replay import Ring, Transitions
 from rlcore.data.rollout import Rollout
+from rlcore.data.scale import RewardScale
 from rlcore.nets.acting import numpy_forward
 from rlcore.nets.actors import Net, draw_squashed, squashed
-from rlcore.nets.critics import Critics, critics_with_copy, learn_obs
+from rlcore.nets.critics import Critics, critics_with_copy
 from rlcore.nets.dists import Gaussian
-from rlcore.nets.encoders import mlp
+from rlcore.nets.encoders import learn_obs, mlp
 from rlcore.nets.fused import Precision, fuse
 from rlcore.nets.optim import adam, descend, flatten, polyak
 from rlcore.ops.policy import weighted_mean
@@ -62,6 +64,10 @@ class ModSACConfig:
     target_entropy: float | None = setting(None, "entropy to keep; minus the action dimensions if not set",
                                            unit="nats")
     reward_scale: float = setting(1.0, "rewards are multiplied by this before learning", low=1e-8)
+    prioritized: bool = setting(False, "replay steps in proportion to their error instead of evenly")
+    priority_alpha: float = setting(0.6, "how much the error decides, if prioritized; 0 is not at all", low=0, high=1)
+    priority_beta: float = setting(0.4, "how much of the bias of prioritized is corrected; 1 is all", low=0, high=1)
+    normalize_reward: bool = setting(False, "divide rewards by the running deviation of the discounted return")
     normalize_obs: bool = setting(False, "centre and scale observations by running statistics")
     max_grad_norm: float | None = setting(None, "gradients of actor and critics are scaled down to this norm; not at "
                                           "all if not set", low=1e-8)
@@ -75,12 +81,14 @@ class ModSACConfig:
 
 @dataclass(frozen=True)
 class ModSACBatch(Batch):
-    """What the losses read. All [N, …]; weight 0 marks dummy rows."""
+    """What the losses read. All [N, …]; weight 0 marks dummy rows, importance undoes the bias of prioritised replay.
+    """
 
     obs: Obs
     action: Tensor
     target: Tensor
     weight: Tensor
+    importance: Tensor
 
 
 class ModSAC:
@@ -108,7 +116,10 @@ class ModSAC:
         self.max_grad_norm = math.inf if cfg.max_grad_norm is None else cfg.max_grad_norm
         self.policy, self.acting = fuse(self.actor, cfg.precision), nn.Sequential(encoder, self.actor)
         self.forward = numpy_forward(self.acting, self.device)
-        self.memory = Ring(cfg.capacity, cfg.num_envs)
+        self.memory = Ring(cfg.capacity, cfg.num_envs,
+                           reward_scale=RewardScale(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None)
+        self.replay = (Ranked(self.memory, cfg.priority_alpha, cfg.priority_beta) if cfg.prioritized
+                       else Even(self.memory))
         # where reliability is ½ and the actor takes two of three steps
         self.running_loss = torch.tensor(math.sqrt(math.log(2)), device=self.device)
         self.actor_steps = self.critic_steps = 0
@@ -124,19 +135,20 @@ class ModSAC:
 
     def remember(self, rollout: Rollout) -> None:
         """Take a rollout into memory, and its observations into the running statistics."""
-        self.memory.add(rollout)
+        self.replay.add(rollout)
         if self.cfg.normalize_obs:
-            learn_obs(rollout.obs, self.critics, self.lagging)
+            learn_obs(rollout.obs, self.critics.encoder, self.lagging.encoder)
 
     def update(self) -> Metrics:
         """One gradient step of the critics on a batch from memory, and of actor and temperature if it is their turn."""
-        index = self.memory.pick(self.cfg.batch_size, self.rng)
+        index, importance = self.replay.pick(self.cfg.batch_size, self.rng)
         picked = self.memory.transitions(index, self.cfg.gamma, self.cfg.n_step).to(self.device)
         picked = replace(picked, reward=picked.reward * self.cfg.reward_scale)
         alpha = self.log_alpha.detach().exp()
-        batch = modsac_targets(picked, self.policy, self.critics, self.lagging, alpha)
-        critic_loss, metrics = modsac_critic_loss(self.critics, batch)
+        batch = modsac_targets(picked, importance.to(self.device), self.policy, self.critics, self.lagging, alpha)
+        critic_loss, error, metrics = modsac_critic_loss(self.critics, batch)
         norm = descend(critic_loss, self.critic_optimizer, self.max_grad_norm)
+        self.replay.learned(index, error, picked.weight)
         self.running_loss = self.running_loss.lerp(critic_loss.detach(), self.cfg.loss_tau)
         trust = reliability(self.running_loss)
         if self._actors_turn(trust):
@@ -180,7 +192,7 @@ class ModSAC:
         self.rng.bit_generator.state = state["rng"]
 
 
-_STATEFUL = ("actor", "critics", "lagging", "actor_optimizer", "critic_optimizer", "alpha_optimizer")
+_STATEFUL = ("actor", "critics", "lagging", "actor_optimizer", "critic_optimizer", "alpha_optimizer", "replay")
 
 
 def reliability(running_loss: Tensor) -> Tensor:
@@ -194,19 +206,22 @@ def actor_may_move(actor_steps: int, critic_steps: int, trust: Tensor) -> Tensor
 
 
 @torch.no_grad()
-def modsac_targets(picked: Transitions, actor: Net, critics: Critics, lagging: Critics, alpha: Tensor) -> ModSACBatch:
+def modsac_targets(picked: Transitions, importance: Tensor, actor: Net, critics: Critics, lagging: Critics,
+                   alpha: Tensor) -> ModSACBatch:
     """r + γ·(min Q̄(s', a') − α·log π(a'|s')), a' ~ π, over all critics. [N]"""
     action, log_prob = squashed(actor(critics.features(picked.next_obs))).sample_with_log_prob()
     soft_value = lagging(lagging.features(picked.next_obs), action).amin(0) - alpha * log_prob
     target = td_target(picked.reward, picked.discount, soft_value)
-    return ModSACBatch(picked.obs, picked.action, target, picked.weight)
+    return ModSACBatch(picked.obs, picked.action, target, picked.weight, importance)
 
 
-def modsac_critic_loss(critics: Critics, batch: ModSACBatch) -> tuple[Tensor, dict[str, Tensor]]:
-    """The Huber loss of the soft Bellman error, averaged over all critics."""
+def modsac_critic_loss(critics: Critics, batch: ModSACBatch) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """The Huber loss of the soft Bellman error, averaged over all critics, and each row's mean error. → scalar, [N]"""
     value = critics(critics.features(batch.obs), batch.action)
-    loss = weighted_mean(huber(value - batch.target).mean(0), batch.weight)
-    return loss, {"loss/value": loss.detach(), "value/mean": weighted_mean(value.detach().mean(0), batch.weight)}
+    error = value - batch.target
+    loss = weighted_mean(huber(error).mean(0) * batch.importance, batch.weight)
+    metrics = {"loss/value": loss.detach(), "value/mean": weighted_mean(value.detach().mean(0), batch.weight)}
+    return loss, error.detach().abs().mean(0), metrics
 
 
 def modsac_loss(actor: Net, critics: Critics, lagging: Critics, batch: ModSACBatch,

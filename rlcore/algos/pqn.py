@@ -22,16 +22,17 @@ from rlcore.arrays import Array
 from rlcore.config import check_ranges, require, setting
 from rlcore.data.batch import Batch, Obs
 from rlcore.data.rollout import Rollout
+from rlcore.data.scale import RewardScale
 from rlcore.nets.acting import numpy_forward
-from rlcore.nets.encoders import ACTIVATIONS, encoder_for, is_plain
-from rlcore.nets.heads import action_mask, epsilon_greedy, epsilon_lots, legal_values
+from rlcore.nets.encoders import ACTIVATIONS, encoder_for, is_plain, learn_obs
+from rlcore.nets.heads import epsilon_greedy, epsilon_lots, legal_values
 from rlcore.nets.optim import adam, descend, flatten, set_learning_rate
 from rlcore.ops.policy import weighted_mean
 from rlcore.ops.returns import lambda_returns
 from rlcore.ops.td import greedy_value
 from rlcore.protocols import Metrics
 from rlcore.schedule import Decay, linear, scheduled
-from rlcore.spaces import require_actions
+from rlcore.spaces import action_mask, require_actions
 
 Values = Callable[[Obs], Tensor]
 
@@ -52,6 +53,8 @@ class PQNConfig:
     epsilon_end: float = setting(0.05, "share of random actions in the end", low=0, high=1)
     epsilon_steps: int = setting(20_000, "steps over which that share falls", low=1, unit="env steps")
     max_grad_norm: float = setting(10.0, "gradients are scaled down to this norm", low=0)
+    normalize_reward: bool = setting(False, "divide rewards by the running deviation of the discounted return")
+    normalize_obs: bool = setting(False, "centre and scale observations by running statistics")
     hidden: tuple[int, ...] = setting((128, 128), "widths of the hidden layers, each normalised")
     activation: Literal["tanh", "relu"] = setting("relu", "nonlinearity between layers")
 
@@ -91,9 +94,10 @@ class PQN:
         self.params = flatten(self.network)
         self.optimizer = adam(self.params, cfg.learning_rate)
         self.acting, self.forward = self.network, numpy_forward(self.network, self.device)
+        self.returns = RewardScale(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None
 
     def _network(self, obs_space: spaces.Space[Any]) -> nn.Sequential:
-        encoder = encoder_for("PQN", obs_space)
+        encoder = encoder_for("PQN", obs_space, self.cfg.normalize_obs)
         layers: list[nn.Module] = [encoder, *([] if is_plain(obs_space) else [nn.LayerNorm(encoder.out_dim)])]
         for width, following in pairwise((encoder.out_dim, *self.cfg.hidden)):
             layers += [nn.Linear(width, following), nn.LayerNorm(following), ACTIVATIONS[self.cfg.activation]()]
@@ -116,27 +120,36 @@ class PQN:
         """Learn from one rollout. progress in [0, 1] drives the learning rate."""
         cfg = self.cfg
         set_learning_rate(self.optimizer, scheduled(cfg.learning_rate, cfg.learning_rate_decay, progress))
-        batch = pqn_targets(rollout.to(self.device), self.network, cfg)
+        rollout, reward = rollout.to(self.device), rollout.reward
+        if self.returns is not None:
+            self.returns.learn(rollout)
+            reward = self.returns.scale(rollout.reward)
+        batch = pqn_targets(rollout, reward.to(self.device), self.network, cfg)
         size = cfg.batch_size // cfg.num_minibatches
         for _ in range(cfg.epochs):
             shuffled = batch[torch.randperm(cfg.batch_size, device=self.device)]
             for first in range(0, cfg.batch_size, size):
                 loss, metrics = pqn_loss(self.network, shuffled[first:first + size])
                 norm = descend(loss, self.optimizer, cfg.max_grad_norm)
+        if cfg.normalize_obs:  # only now: acting, targets and loss have seen the same statistics
+            learn_obs(rollout.obs, self.network[0])
         return metrics | {"loss/grad_norm": norm}
 
     def state_dict(self) -> dict[str, Any]:
-        """Network and optimiser."""
-        return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+        """Network, optimiser and statistics."""
+        return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(),
+                "returns": None if self.returns is None else self.returns.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put back what `state_dict` gave."""
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.returns is not None:
+            self.returns.load_state_dict(state["returns"])
 
 
 @torch.no_grad()
-def pqn_targets(rollout: Rollout, network: Values, cfg: PQNConfig) -> PQNBatch:
+def pqn_targets(rollout: Rollout, reward: Tensor, network: Values, cfg: PQNConfig) -> PQNBatch:
     """Q(λ) targets with V(s) = max_a Q(s, a), fixed before the first gradient step. [T, B] → [T·B]
 
     Credit passes exploring actions, as in Peng & Williams 1994.
@@ -145,7 +158,7 @@ def pqn_targets(rollout: Rollout, network: Values, cfg: PQNConfig) -> PQNBatch:
     ahead = greedy_value(legal_values(network(seen), seen))[1:]
     alive = 1 - rollout.terminated.float()
     unbroken = alive * (1 - rollout.truncated.float())
-    target = lambda_returns(rollout.reward, ahead, discount=cfg.gamma * alive,
+    target = lambda_returns(reward, ahead, discount=cfg.gamma * alive,
                             trace=cfg.gamma * cfg.q_lambda * unbroken)
     return PQNBatch(rollout.obs, rollout.action, target, rollout.valid.float()).flatten()
 

@@ -21,15 +21,16 @@ from rlcore.config import check_ranges, setting
 from rlcore.data.batch import Batch, Obs
 from rlcore.data.replay import Ring, Transitions
 from rlcore.data.rollout import Rollout
-from rlcore.nets.encoders import encoder_for
+from rlcore.data.scale import RewardScale
+from rlcore.nets.encoders import encoder_for, learn_obs
 from rlcore.nets.fused import Precision
-from rlcore.nets.heads import QNetwork, action_mask, epsilon_greedy, epsilon_lots, legal_values, numpy_values
+from rlcore.nets.heads import QNetwork, epsilon_greedy, epsilon_lots, legal_values, numpy_values
 from rlcore.nets.optim import adam, descend, flatten, polyak
 from rlcore.ops.policy import weighted_mean
 from rlcore.ops.td import double_q_value, of_action, quantile_huber, quantile_midpoints, td_target
 from rlcore.protocols import Metrics
 from rlcore.schedule import linear
-from rlcore.spaces import require_actions
+from rlcore.spaces import action_mask, require_actions
 
 Quantiles = Callable[[Obs], Tensor]  # [N, *obs] → [N, A, Q]
 
@@ -48,6 +49,8 @@ class QRDQNConfig:
     n_step: int = setting(1, "rewards in a target before the network's own estimate", low=1, high=1_000)
     quantiles: int = setting(25, "quantiles of each action's return", low=1, high=1_000)
     capacity: int = setting(100_000, "steps that the replay memory holds", low=10, unit="env steps")
+    normalize_reward: bool = setting(False, "divide rewards by the running deviation of the discounted return")
+    normalize_obs: bool = setting(False, "centre and scale observations by running statistics")
     frames: int = setting(1, "images per stacked observation, each then stored once; 1 stores observations as they are",
                           low=1, high=64)
     learning_starts: int = setting(1_000, "steps taken at random before learning", low=1, unit="env steps")
@@ -84,14 +87,15 @@ class QRDQN:
         self.actions = require_actions("QR-DQN", action_space, {"discrete"}, instead="SAC or PPO")
         self.cfg, self.device, self.rng = cfg, torch.device(device), np.random.default_rng(seed)
         self.online, self.target = (
-            QNetwork(encoder_for("QR-DQN", obs_space), self.actions.size, cfg.hidden, atoms=cfg.quantiles,
-                     precision=cfg.precision).to(self.device) for _ in range(2))
+            QNetwork(encoder_for("QR-DQN", obs_space, cfg.normalize_obs), self.actions.size, cfg.hidden,
+                     atoms=cfg.quantiles, precision=cfg.precision).to(self.device) for _ in range(2))
         self.target.load_state_dict(self.online.state_dict())
         self.params, self.lagged = flatten(self.online), flatten(self.target)
         self.optimizer = adam(self.params, cfg.learning_rate, cfg.adam_eps)
         self.fraction = quantile_midpoints(cfg.quantiles).to(self.device)
         self.acting, self.forward = self.online, numpy_values(self.online, self.device)
-        self.memory = Ring(cfg.capacity, cfg.num_envs, frames=cfg.frames)
+        self.memory = Ring(cfg.capacity, cfg.num_envs, frames=cfg.frames,
+                           reward_scale=RewardScale(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None)
         self.num_updates = 0
 
     def noise(self, rng: np.random.Generator, horizon: int, step: int, env: int) -> Array:  # noqa: ARG002  # all environments explore alike
@@ -108,8 +112,10 @@ class QRDQN:
         return linear(self.cfg.epsilon_start, self.cfg.epsilon_end, step / self.cfg.epsilon_steps)
 
     def remember(self, rollout: Rollout) -> None:
-        """Take a rollout into memory."""
+        """Take a rollout into memory, and its observations into the running statistics."""
         self.memory.add(rollout)
+        if self.cfg.normalize_obs:
+            learn_obs(rollout.obs, self.online.encoder, self.target.encoder)
 
     def update(self) -> Metrics:
         """One gradient step on a batch from memory."""

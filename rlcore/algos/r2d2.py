@@ -24,14 +24,16 @@ from rlcore.data.batch import Batch, tree_map
 from rlcore.data.prioritized import Prioritized
 from rlcore.data.replay import Ring, Sequences
 from rlcore.data.rollout import Rollout
-from rlcore.nets.heads import Dueling, action_mask, epsilon_greedy, epsilon_lots, legal_values
+from rlcore.data.scale import RewardScale
+from rlcore.nets.encoders import learn_obs
+from rlcore.nets.heads import Dueling, epsilon_greedy, epsilon_lots, legal_values
 from rlcore.nets.optim import adam, descend, flatten, polyak
 from rlcore.nets.recurrent import CoreKind, Trunk, unroll
 from rlcore.ops.policy import weighted_mean
 from rlcore.ops.returns import n_step_returns
 from rlcore.ops.td import double_q_value, value_rescale, value_unscale
 from rlcore.protocols import Metrics
-from rlcore.spaces import require_actions
+from rlcore.spaces import action_mask, require_actions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +62,8 @@ class R2D2Config:
     priority_eta: float = setting(0.9, "share of the largest error in a priority; the rest is the mean error",
                                   low=0, high=1)
     max_grad_norm: float = setting(40.0, "gradients are scaled down to this norm", low=0)
+    normalize_reward: bool = setting(False, "divide rewards by the running deviation of the discounted return")
+    normalize_obs: bool = setting(False, "centre and scale observations by running statistics")
     hidden: tuple[int, ...] = setting((64,), "widths of the hidden layers before the core")
     core: CoreKind = setting("lstm", "recurrent core")
     core_size: int = setting(64, "width of the recurrent core", low=1)
@@ -91,7 +95,7 @@ class QNetwork(nn.Module):
 
     def __init__(self, obs_space: spaces.Space[Any], num_actions: int, cfg: R2D2Config):
         super().__init__()
-        self.trunk = Trunk("R2D2", obs_space, cfg.hidden, cfg.core, cfg.core_size)
+        self.trunk = Trunk("R2D2", obs_space, cfg.hidden, cfg.core, cfg.core_size, cfg.normalize_obs)
         self.head = Dueling(self.trunk.out_dim, num_actions, (cfg.core_size,))
 
     def forward(self, seqs: Sequences, burn_in: int) -> Tensor:
@@ -114,7 +118,8 @@ class R2D2:
         self.params, self.lagged = flatten(self.online), flatten(self.target)
         self.optimizer = adam(self.params, cfg.learning_rate, eps=1e-3)
         self.acting, self.memory_size = self.online, self.online.trunk.memory_size
-        self.memory = Ring(cfg.capacity, cfg.num_envs, memory_every=cfg.sequence_every)
+        self.memory = Ring(cfg.capacity, cfg.num_envs, memory_every=cfg.sequence_every,
+                           reward_scale=RewardScale(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None)
         self.picker = Prioritized(self.memory.steps // cfg.sequence_every * cfg.num_envs, cfg.priority_alpha,
                                   cfg.priority_beta)
         self.num_updates = 0
@@ -137,11 +142,15 @@ class R2D2:
     def remember(self, rollout: Rollout) -> None:
         """Take a rollout into memory; sequences that it completes can be picked, those it overwrites no longer."""
         cfg, before = self.cfg, self.memory.total
+        if not before:  # an agent that begins as another's last one has its priorities, but not its rows
+            self.picker.forget(np.arange(self.picker.tree.size))
         self.memory.add(rollout)
         total, oldest = self.memory.total, self.memory.oldest
         gone = max(before, total - self.memory.steps)  # the newest step's successor has overwritten a row, too
         self.picker.forget(self._places(gone, total + 1))
         self.picker.added(self._places(max(before - cfg.length + 1, oldest), total - cfg.length + 1))
+        if cfg.normalize_obs:
+            learn_obs(rollout.obs, self.online.trunk.encoder, self.target.trunk.encoder)
 
     def _places(self, first: int, end: int) -> Array:
         """The picker's places of the sequences that begin at steps first ≤ step < end. → [n]"""

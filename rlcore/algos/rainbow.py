@@ -24,8 +24,9 @@ from rlcore.data.batch import Batch, Obs
 from rlcore.data.ranked import Ranked
 from rlcore.data.replay import Ring, Transitions
 from rlcore.data.rollout import Rollout
-from rlcore.nets.encoders import encoder_for
-from rlcore.nets.heads import QNetwork, action_mask, epsilon_greedy, legal_values, numpy_mean, numpy_values
+from rlcore.data.scale import RewardScale
+from rlcore.nets.encoders import encoder_for, learn_obs
+from rlcore.nets.heads import QNetwork, epsilon_greedy, legal_values, numpy_mean, numpy_values
 from rlcore.nets.noisy import ActingNoise, redraw
 from rlcore.nets.optim import adam, descend, flatten, polyak
 from rlcore.ops.policy import weighted_mean
@@ -38,8 +39,7 @@ from rlcore.ops.td import (
     td_target,
 )
 from rlcore.protocols import Metrics
-from rlcore.schedule import linear
-from rlcore.spaces import require_actions
+from rlcore.spaces import action_mask, require_actions
 
 Logits = Callable[[Obs], Tensor]  # [N, *obs] → [N, A, K]
 
@@ -59,10 +59,14 @@ class RainbowConfig:
     atoms: int = setting(51, "points of the return's distribution", low=2, high=1_000)
     v_min: float = setting(-10.0, "lowest of these points, a discounted return")
     v_max: float = setting(10.0, "highest of these points, a discounted return")
-    alpha: float = setting(0.5, "how much more often surprising steps are picked: 0 not at all", low=0, high=1)
-    beta: float = setting(0.4, "how far importance weights make up for it at first; 1 is all the way", low=0, high=1)
-    beta_steps: int = setting(100_000, "steps over which β rises to 1", low=1, unit="env steps")
+    priority_alpha: float = setting(0.5, "how much more often surprising steps are picked: 0 not at all", low=0,
+                                    high=1)
+    priority_beta: float = setting(0.4, "how far importance weights make up for it at first; 1 is all the way", low=0,
+                                   high=1)
+    priority_beta_steps: int = setting(100_000, "steps over which β rises to 1", low=1, unit="env steps")
     capacity: int = setting(100_000, "steps that the replay memory holds", low=10, unit="env steps")
+    normalize_reward: bool = setting(False, "divide rewards by the running deviation of the discounted return")
+    normalize_obs: bool = setting(False, "centre and scale observations by running statistics")
     frames: int = setting(1, "images per stacked observation, each then stored once; 1 stores observations as they are",
                           low=1, high=64)
     learning_starts: int = setting(1_000, "steps taken at random before learning", low=1, unit="env steps")
@@ -97,15 +101,16 @@ class Rainbow:
         self.cfg, self.device, self.rng = cfg, torch.device(device), np.random.default_rng(seed)
         self.atoms = torch.linspace(cfg.v_min, cfg.v_max, cfg.atoms, device=self.device)
         self.online, self.target = (
-            QNetwork(encoder_for("Rainbow", obs_space), self.actions.size, cfg.hidden, atoms=cfg.atoms, split=True,
-                     noisy=True).to(self.device) for _ in range(2))
+            QNetwork(encoder_for("Rainbow", obs_space, cfg.normalize_obs), self.actions.size, cfg.hidden,
+                     atoms=cfg.atoms, split=True, noisy=True).to(self.device) for _ in range(2))
         self.target.load_state_dict(self.online.state_dict())
         self.params, self.lagged = flatten(self.online), flatten(self.target)
         self.optimizer = adam(self.params, cfg.learning_rate, cfg.adam_eps)
         self.acting, self.forward = self.online, numpy_values(self.online, self.device)
         self.acting_noise = ActingNoise(self.online, seed)
-        self.memory = Ring(cfg.capacity, cfg.num_envs, frames=cfg.frames)
-        self.ranked = Ranked(self.memory, cfg.alpha, cfg.beta)
+        self.memory = Ring(cfg.capacity, cfg.num_envs, frames=cfg.frames,
+                           reward_scale=RewardScale(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None)
+        self.replay = Ranked(self.memory, cfg.priority_alpha, cfg.priority_beta, cfg.priority_beta_steps)
         self.num_updates = 0
 
     def noise(self, rng: np.random.Generator, horizon: int, step: int, env: int) -> Array:  # noqa: ARG002  # all environments share a draw
@@ -119,15 +124,15 @@ class Rainbow:
         return epsilon_greedy(value, None, action_mask(obs)), memory
 
     def remember(self, rollout: Rollout) -> None:
-        """Take a rollout into memory."""
-        self.ranked.add(rollout)
+        """Take a rollout into memory, and its observations into the running statistics."""
+        self.replay.add(rollout)
+        if self.cfg.normalize_obs:
+            learn_obs(rollout.obs, self.online.encoder, self.target.encoder)
 
     def update(self) -> Metrics:
         """One gradient step on a batch from memory."""
         cfg = self.cfg
-        step = self.memory.total * self.memory.num_envs
-        self.ranked.picker.beta = linear(cfg.beta, 1.0, step / cfg.beta_steps)
-        index, importance = self.ranked.pick(cfg.batch_size, self.rng)
+        index, importance = self.replay.pick(cfg.batch_size, self.rng)
         picked = self.memory.transitions(index, cfg.gamma, cfg.n_step).to(self.device)
         for net in (self.online, self.target):
             redraw(net, torch.default_generator)
@@ -135,25 +140,23 @@ class Rainbow:
         redraw(self.online, torch.default_generator)
         loss, error, metrics = rainbow_loss(self.online, batch, self.atoms)
         norm = descend(loss, self.optimizer, cfg.max_grad_norm)
-        self.ranked.learned(index, error, batch.weight)
+        self.replay.learned(index, error, batch.weight)
         self.num_updates += 1
         if self.num_updates % cfg.target_every == 0:
             polyak(self.lagged, self.params, 1.0)
         return metrics | {"loss/grad_norm": norm}
 
     def state_dict(self) -> dict[str, Any]:
-        """Networks, optimiser, counter, generator and priorities; the memory has its own."""
+        """Networks, optimiser, priorities, counter and generator; the memory has its own."""
         return {"online": self.online.state_dict(), "target": self.target.state_dict(),
-                "optimizer": self.optimizer.state_dict(), "num_updates": self.num_updates,
-                "rng": self.rng.bit_generator.state, "priorities": self.ranked.picker.state_dict()}
+                "optimizer": self.optimizer.state_dict(), "replay": self.replay.state_dict(),
+                "num_updates": self.num_updates, "rng": self.rng.bit_generator.state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put back what `state_dict` gave."""
-        self.online.load_state_dict(state["online"])
-        self.target.load_state_dict(state["target"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for name in ("online", "target", "optimizer", "replay"):
+            getattr(self, name).load_state_dict(state[name])
         self.num_updates, self.rng.bit_generator.state = state["num_updates"], state["rng"]
-        self.ranked.picker.load_state_dict(state["priorities"])
 
 
 @torch.no_grad()

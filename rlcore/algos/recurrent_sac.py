@@ -23,8 +23,10 @@ from rlcore.config import check_ranges, require, setting
 from rlcore.data.batch import Batch, tree_map
 from rlcore.data.replay import Ring, Sequences
 from rlcore.data.rollout import Rollout
+from rlcore.data.scale import RewardScale
 from rlcore.nets.actors import draw_squashed, squashed
 from rlcore.nets.dists import Gaussian
+from rlcore.nets.encoders import learn_obs
 from rlcore.nets.optim import adam, descend, flatten, polyak
 from rlcore.nets.recurrent import CoreKind, RecurrentActor, RecurrentCritics
 from rlcore.ops.policy import weighted_mean
@@ -55,6 +57,8 @@ class RecurrentSACConfig:
     target_entropy: float | None = setting(None, "entropy to keep; minus the action dimensions if not set",
                                            unit="nats")
     max_grad_norm: float = setting(10.0, "gradients are scaled down to this norm", low=0)
+    normalize_reward: bool = setting(False, "divide rewards by the running deviation of the discounted return")
+    normalize_obs: bool = setting(False, "centre and scale observations by running statistics")
     hidden: tuple[int, ...] = setting((64,), "widths of the hidden layers before each core")
     core: CoreKind = setting("gru", "recurrent core, of actor and critics alike")
     core_size: int = setting(64, "width of the cores and of the layer behind them", low=1)
@@ -88,7 +92,7 @@ class RecurrentSAC:
                  seed: int = 0, device: str = "cpu"):
         self.actions = require_actions("Recurrent-SAC", action_space, {"continuous"}, instead="R2D2 or PPO")
         self.cfg, self.device, self.rng = cfg, torch.device(device), np.random.default_rng(seed)
-        size, how = self.actions.size, (cfg.hidden, cfg.core, cfg.core_size)
+        size, how = self.actions.size, (cfg.hidden, cfg.core, cfg.core_size, cfg.normalize_obs)
         self.actor = RecurrentActor("Recurrent-SAC", obs_space, 2 * size, *how).to(self.device)
         self.critics, self.lagging = (
             RecurrentCritics("Recurrent-SAC", obs_space, size, *how).to(self.device) for _ in range(2))
@@ -103,7 +107,8 @@ class RecurrentSAC:
         self.acting = nn.ModuleList([self.actor, self.critics.trunk])
         self.half = self.actor.trunk.memory_size  # the actor's part of the memory comes first
         self.memory_size = self.half + self.critics.trunk.memory_size
-        self.memory = Ring(cfg.capacity, cfg.num_envs, memory_every=cfg.sequence_every)
+        self.memory = Ring(cfg.capacity, cfg.num_envs, memory_every=cfg.sequence_every,
+                           reward_scale=RewardScale(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None)
 
     def noise(self, rng: np.random.Generator, horizon: int, step: int, env: int) -> Array:  # noqa: ARG002  # the policy explores by itself
         """What one environment needs to sample T actions. → [T, D]"""
@@ -118,8 +123,11 @@ class RecurrentSAC:
         return draw_squashed(out, noise), np.concatenate([own, critics], 1)
 
     def remember(self, rollout: Rollout) -> None:
-        """Take a rollout into memory."""
+        """Take a rollout into memory, and its observations into the running statistics."""
         self.memory.add(rollout)
+        if self.cfg.normalize_obs:
+            nets = (self.actor, self.critics, self.lagging)
+            learn_obs(rollout.obs, *(net.trunk.encoder for net in nets))
 
     def update(self) -> Metrics:
         """One gradient step of critics, actor and temperature on a batch of sequences; none while none is complete."""

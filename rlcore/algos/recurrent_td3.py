@@ -22,7 +22,9 @@ from rlcore.config import check_ranges, require, setting
 from rlcore.data.batch import Batch, tree_map
 from rlcore.data.replay import Ring, Sequences
 from rlcore.data.rollout import Rollout
+from rlcore.data.scale import RewardScale
 from rlcore.nets.dists import Gaussian
+from rlcore.nets.encoders import learn_obs
 from rlcore.nets.optim import adam, descend, flatten, polyak
 from rlcore.nets.recurrent import CoreKind, RecurrentActor, RecurrentCritics
 from rlcore.ops.policy import weighted_mean
@@ -53,6 +55,8 @@ class RecurrentTD3Config:
     target_noise: float = setting(0.2, "deviation of the noise on the target's action", low=0)
     target_noise_clip: float = setting(0.5, "the most that this noise may move the target's action", low=0)
     max_grad_norm: float = setting(10.0, "gradients are scaled down to this norm", low=0)
+    normalize_reward: bool = setting(False, "divide rewards by the running deviation of the discounted return")
+    normalize_obs: bool = setting(False, "centre and scale observations by running statistics")
     hidden: tuple[int, ...] = setting((64,), "widths of the hidden layers before each core")
     core: CoreKind = setting("gru", "recurrent core, of actor and critics alike")
     core_size: int = setting(64, "width of the cores and of the layer behind them", low=1)
@@ -86,7 +90,7 @@ class RecurrentTD3:
                  seed: int = 0, device: str = "cpu"):
         self.actions = require_actions("Recurrent-TD3", action_space, {"continuous"}, instead="R2D2 or PPO")
         self.cfg, self.device, self.rng = cfg, torch.device(device), np.random.default_rng(seed)
-        size, how = self.actions.size, (cfg.hidden, cfg.core, cfg.core_size)
+        size, how = self.actions.size, (cfg.hidden, cfg.core, cfg.core_size, cfg.normalize_obs)
         self.actor, self.lagging_actor = (
             RecurrentActor("Recurrent-TD3", obs_space, size, *how).to(self.device) for _ in range(2))
         self.critics, self.lagging = (
@@ -100,7 +104,8 @@ class RecurrentTD3:
         self.acting = nn.ModuleList([self.actor, self.critics.trunk])
         self.half = self.actor.trunk.memory_size  # the actor's part of the memory comes first
         self.memory_size = self.half + self.critics.trunk.memory_size
-        self.memory = Ring(cfg.capacity, cfg.num_envs, memory_every=cfg.sequence_every)
+        self.memory = Ring(cfg.capacity, cfg.num_envs, memory_every=cfg.sequence_every,
+                           reward_scale=RewardScale(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None)
         self.num_updates = 0
         self.policy_metrics: dict[str, Tensor] = {}  # of the actor's last step, logged until it takes another
 
@@ -119,8 +124,11 @@ class RecurrentTD3:
         return action, np.concatenate([own, critics], 1)
 
     def remember(self, rollout: Rollout) -> None:
-        """Take a rollout into memory."""
+        """Take a rollout into memory, and its observations into the running statistics."""
         self.memory.add(rollout)
+        if self.cfg.normalize_obs:
+            nets = (self.actor, self.lagging_actor, self.critics, self.lagging)
+            learn_obs(rollout.obs, *(net.trunk.encoder for net in nets))
 
     def update(self) -> Metrics:
         """One gradient step of the critics on a batch of sequences, and every so often one of the actor."""

@@ -19,13 +19,15 @@ from torch import Tensor, nn
 from rlcore.arrays import Array
 from rlcore.config import check_ranges, require, setting
 from rlcore.data.batch import Batch, Obs
+from rlcore.data.ranked import Even, Ranked
 from rlcore.data.replay import Ring, Transitions
 from rlcore.data.rollout import Rollout
+from rlcore.data.scale import RewardScale
 from rlcore.nets.acting import numpy_forward
 from rlcore.nets.actors import Net, draw_squashed, squashed
-from rlcore.nets.critics import Critics, critics_with_copy, learn_obs
+from rlcore.nets.critics import Critics, critics_with_copy
 from rlcore.nets.dists import Gaussian
-from rlcore.nets.encoders import mlp
+from rlcore.nets.encoders import learn_obs, mlp
 from rlcore.nets.fused import Precision, fuse
 from rlcore.nets.optim import adam, descend, flatten, polyak
 from rlcore.ops.policy import weighted_mean
@@ -55,6 +57,10 @@ class REDQConfig:
     adjust_alpha: bool = setting(True, "adjust α so that the policy keeps its target entropy")
     target_entropy: float | None = setting(None, "entropy to keep; minus the action dimensions if not set",
                                            unit="nats")
+    prioritized: bool = setting(False, "replay steps in proportion to their error instead of evenly")
+    priority_alpha: float = setting(0.6, "how much the error decides, if prioritized; 0 is not at all", low=0, high=1)
+    priority_beta: float = setting(0.4, "how much of the bias of prioritized is corrected; 1 is all", low=0, high=1)
+    normalize_reward: bool = setting(False, "divide rewards by the running deviation of the discounted return")
     normalize_obs: bool = setting(False, "centre and scale observations by running statistics")
     max_grad_norm: float | None = setting(None, "gradients of actor and critics are scaled down to this norm; not at "
                                           "all if not set", low=1e-8)
@@ -70,12 +76,14 @@ class REDQConfig:
 
 @dataclass(frozen=True)
 class REDQBatch(Batch):
-    """What the losses read. All [N, …]; weight 0 marks dummy rows."""
+    """What the losses read. All [N, …]; weight 0 marks dummy rows, importance undoes the bias of prioritised replay.
+    """
 
     obs: Obs
     action: Tensor
     target: Tensor
     weight: Tensor
+    importance: Tensor
 
 
 class REDQ:
@@ -103,7 +111,10 @@ class REDQ:
         self.max_grad_norm = math.inf if cfg.max_grad_norm is None else cfg.max_grad_norm
         self.policy, self.acting = fuse(self.actor, cfg.precision), nn.Sequential(encoder, self.actor)
         self.forward = numpy_forward(self.acting, self.device)
-        self.memory = Ring(cfg.capacity, cfg.num_envs)
+        self.memory = Ring(cfg.capacity, cfg.num_envs,
+                           reward_scale=RewardScale(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None)
+        self.replay = (Ranked(self.memory, cfg.priority_alpha, cfg.priority_beta) if cfg.prioritized
+                       else Even(self.memory))
         self.num_updates = 0
         self.policy_metrics: dict[str, Tensor] = {}  # of the actor's last step, logged until it takes another
 
@@ -117,20 +128,21 @@ class REDQ:
 
     def remember(self, rollout: Rollout) -> None:
         """Take a rollout into memory, and its observations into the running statistics."""
-        self.memory.add(rollout)
+        self.replay.add(rollout)
         if self.cfg.normalize_obs:
-            learn_obs(rollout.obs, self.critics, self.lagging)
+            learn_obs(rollout.obs, self.critics.encoder, self.lagging.encoder)
 
     def update(self) -> Metrics:
         """One gradient step of the critics on a batch from memory, and every so often one of actor and temperature."""
-        index = self.memory.pick(self.cfg.batch_size, self.rng)
+        index, importance = self.replay.pick(self.cfg.batch_size, self.rng)
         picked = self.memory.transitions(index, self.cfg.gamma, self.cfg.n_step).to(self.device)
         alpha = self.log_alpha.detach().exp()
         judges = self.rng.choice(self.cfg.num_critics, self.cfg.num_judges, replace=False)
-        batch = redq_targets(picked, torch.from_numpy(judges).to(self.device), self.policy, self.critics,
-                             self.lagging, alpha)
-        critic_loss, metrics = redq_critic_loss(self.critics, batch)
+        batch = redq_targets(picked, importance.to(self.device), torch.from_numpy(judges).to(self.device), self.policy,
+                             self.critics, self.lagging, alpha)
+        critic_loss, error, metrics = redq_critic_loss(self.critics, batch)
         norm = descend(critic_loss, self.critic_optimizer, self.max_grad_norm)
+        self.replay.learned(index, error, picked.weight)
         self.num_updates += 1
         if self.num_updates % self.cfg.policy_every == 0:
             self.policy_metrics = self._improve(batch, alpha)
@@ -160,24 +172,26 @@ class REDQ:
         self.rng.bit_generator.state = state["rng"]
 
 
-_STATEFUL = ("actor", "critics", "lagging", "actor_optimizer", "critic_optimizer", "alpha_optimizer")
+_STATEFUL = ("actor", "critics", "lagging", "actor_optimizer", "critic_optimizer", "alpha_optimizer", "replay")
 
 
 @torch.no_grad()
-def redq_targets(picked: Transitions, judges: Tensor, actor: Net, critics: Critics, lagging: Critics,
-                 alpha: Tensor) -> REDQBatch:
+def redq_targets(picked: Transitions, importance: Tensor, judges: Tensor, actor: Net, critics: Critics,
+                 lagging: Critics, alpha: Tensor) -> REDQBatch:
     """r + γ·(min over the judges of Q̄(s', a') − α·log π(a'|s')), a' ~ π. Algorithm 1. judges [M] int64 → [N]"""
     action, log_prob = squashed(actor(critics.features(picked.next_obs))).sample_with_log_prob()
     soft_value = lagging.some(lagging.features(picked.next_obs), action, judges).amin(0) - alpha * log_prob
     target = td_target(picked.reward, picked.discount, soft_value)
-    return REDQBatch(picked.obs, picked.action, target, picked.weight)
+    return REDQBatch(picked.obs, picked.action, target, picked.weight, importance)
 
 
-def redq_critic_loss(critics: Critics, batch: REDQBatch) -> tuple[Tensor, dict[str, Tensor]]:
-    """Half the squared soft Bellman error, summed over all critics. Algorithm 1."""
+def redq_critic_loss(critics: Critics, batch: REDQBatch) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """Half the squared soft Bellman error, summed over all critics, and each row's mean error. Algorithm 1."""
     value = critics(critics.features(batch.obs), batch.action)
-    loss = weighted_mean(0.5 * (value - batch.target).square().sum(0), batch.weight)
-    return loss, {"loss/value": loss.detach(), "value/mean": weighted_mean(value.detach().mean(0), batch.weight)}
+    error = value - batch.target
+    loss = weighted_mean(0.5 * error.square().sum(0) * batch.importance, batch.weight)
+    metrics = {"loss/value": loss.detach(), "value/mean": weighted_mean(value.detach().mean(0), batch.weight)}
+    return loss, error.detach().abs().mean(0), metrics
 
 
 def redq_loss(actor: Net, critics: Critics, batch: REDQBatch, alpha: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,15 +19,15 @@ from torch import Tensor, nn
 from rlcore.arrays import Array
 from rlcore.config import check_ranges, setting
 from rlcore.data.batch import Batch, Obs
-from rlcore.data.prioritized import Prioritized
+from rlcore.data.ranked import Even, Ranked
 from rlcore.data.replay import Ring, Transitions
 from rlcore.data.rollout import Rollout
 from rlcore.data.scale import RewardScale
 from rlcore.nets.acting import numpy_forward
 from rlcore.nets.actors import Net, draw_squashed, squashed
-from rlcore.nets.critics import Critics, critics_with_copy, learn_obs
+from rlcore.nets.critics import Critics, critics_with_copy
 from rlcore.nets.dists import Gaussian
-from rlcore.nets.encoders import mlp
+from rlcore.nets.encoders import learn_obs, mlp
 from rlcore.nets.fused import Precision, fuse
 from rlcore.nets.optim import adam, descend, flatten, polyak
 from rlcore.ops.policy import weighted_mean
@@ -105,17 +105,10 @@ class SAC:
         self.max_grad_norm = math.inf if cfg.max_grad_norm is None else cfg.max_grad_norm
         self.policy, self.acting = fuse(self.actor, cfg.precision), nn.Sequential(encoder, self.actor)
         self.forward = numpy_forward(self.acting, self.device)
-        self.memory = Ring(cfg.capacity, cfg.num_envs)
-        self.picker, self.reward_norm = None, None
-        self.parts: dict[str, Any] = {
-            "actor": self.actor, "critics": self.critics, "lagging": self.lagging,
-            "actor_optimizer": self.actor_optimizer, "critic_optimizer": self.critic_optimizer,
-            "alpha_optimizer": self.alpha_optimizer}
-        if cfg.prioritized:
-            rows = self.memory.steps * cfg.num_envs
-            self.picker = self.parts["picker"] = Prioritized(rows, cfg.priority_alpha, cfg.priority_beta)
-        if cfg.normalize_reward:
-            self.reward_norm = self.parts["reward_norm"] = RewardScale(cfg.num_envs, cfg.gamma)
+        self.memory = Ring(cfg.capacity, cfg.num_envs,
+                           reward_scale=RewardScale(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None)
+        self.replay = (Ranked(self.memory, cfg.priority_alpha, cfg.priority_beta) if cfg.prioritized
+                       else Even(self.memory))
 
     def noise(self, rng: np.random.Generator, horizon: int, step: int, env: int) -> Array:  # noqa: ARG002  # the policy explores by itself
         """What one environment needs to sample T actions. → [T, D]"""
@@ -126,29 +119,21 @@ class SAC:
         return draw_squashed(self.forward(obs), noise), memory
 
     def remember(self, rollout: Rollout) -> None:
-        """Take a rollout into memory, and its rewards and observations into the running statistics."""
-        rows = self.memory.add(rollout).numpy()
-        if self.picker is not None:
-            self.picker.added(rows)
-            self.picker.forget(rows[~self.memory.rows["valid"].flatten()[rows].numpy()])
-            # the row behind the newest holds no step any more, only the newest step's successor
-            self.picker.forget(self.memory.head * self.cfg.num_envs + np.arange(self.cfg.num_envs))
-        if self.reward_norm is not None:
-            self.reward_norm.learn(rollout)
+        """Take a rollout into memory, and its observations into the running statistics."""
+        self.replay.add(rollout)
         if self.cfg.normalize_obs:
-            learn_obs(rollout.obs, self.critics, self.lagging)
+            learn_obs(rollout.obs, self.critics.encoder, self.lagging.encoder)
 
     def update(self) -> Metrics:
         """One gradient step of critics, actor and temperature on a batch from memory."""
-        index, importance = self._pick()
+        index, importance = self.replay.pick(self.cfg.batch_size, self.rng)
         picked = self.memory.transitions(index, self.cfg.gamma, self.cfg.n_step).to(self.device)
-        picked = replace(picked, reward=self._scaled(picked.reward))
+        picked = replace(picked, reward=picked.reward * self.cfg.reward_scale)
         alpha = self.log_alpha.detach().exp()
-        batch = sac_targets(picked, importance, self.policy, self.critics, self.lagging, alpha)
+        batch = sac_targets(picked, importance.to(self.device), self.policy, self.critics, self.lagging, alpha)
         critic_loss, error, metrics = sac_critic_loss(self.critics, batch)
         norm = descend(critic_loss, self.critic_optimizer, self.max_grad_norm)
-        if self.picker is not None:
-            self.picker.learned(index.numpy(), error.cpu().numpy())
+        self.replay.learned(index, error, picked.weight)
         loss, entropy = sac_loss(self.policy, self.critics, batch, alpha)
         descend(loss, self.actor_optimizer, self.max_grad_norm)
         if self.cfg.adjust_alpha:
@@ -157,31 +142,21 @@ class SAC:
         return metrics | {"loss/policy": loss.detach(), "loss/grad_norm": norm, "policy/entropy": entropy,
                           "policy/alpha": alpha.squeeze()}
 
-    def _pick(self) -> tuple[Tensor, Tensor]:
-        """Rows of the memory, and the importance of each. [N], [N]"""
-        count = self.cfg.batch_size
-        if self.picker is None:
-            return self.memory.pick(count, self.rng), torch.ones(count, device=self.device)
-        index, probability = self.picker.pick(count, self.rng)
-        importance = torch.from_numpy(self.picker.weight(probability)).float()
-        return torch.from_numpy(index), importance.to(self.device)
-
-    def _scaled(self, reward: Tensor) -> Tensor:
-        scaled = reward if self.reward_norm is None else self.reward_norm.scale(reward)
-        return scaled * self.cfg.reward_scale
-
     def state_dict(self) -> dict[str, Any]:
-        """Networks, optimisers, temperature, priorities, statistics and generator; the memory has its own."""
-        parts = {name: part.state_dict() for name, part in self.parts.items()}
+        """Networks, optimisers, temperature, priorities and generator; the memory has its own."""
+        parts = {name: getattr(self, name).state_dict() for name in _STATEFUL}
         return parts | {"log_alpha": self.log_alpha.detach().clone(), "rng": self.rng.bit_generator.state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put back what `state_dict` gave."""
-        for name, part in self.parts.items():
-            part.load_state_dict(state[name])
+        for name in _STATEFUL:
+            getattr(self, name).load_state_dict(state[name])
         with torch.no_grad():
             self.log_alpha.copy_(state["log_alpha"])
         self.rng.bit_generator.state = state["rng"]
+
+
+_STATEFUL = ("actor", "critics", "lagging", "actor_optimizer", "critic_optimizer", "alpha_optimizer", "replay")
 
 
 @torch.no_grad()

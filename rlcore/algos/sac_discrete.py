@@ -2,7 +2,7 @@
 
 One update: move both critics towards the softened Bellman target of the smaller lagging critic, then the actor towards
 choices that critics value, its entropy held at a share of the largest one by the temperature α. All expectations over
-actions are exact sums: with few choices there is nothing to sample.
+actions are exact sums, over the legal ones: with few choices there is nothing to sample.
 """
 
 from __future__ import annotations
@@ -21,17 +21,19 @@ from rlcore.config import check_ranges, setting
 from rlcore.data.batch import Batch, Obs
 from rlcore.data.replay import Ring, Transitions
 from rlcore.data.rollout import Rollout
+from rlcore.data.scale import RewardScale
 from rlcore.nets.acting import numpy_forward
 from rlcore.nets.actors import Net
-from rlcore.nets.critics import Critics, critics_with_copy, learn_obs
+from rlcore.nets.critics import Critics, critics_with_copy
 from rlcore.nets.dists import Categorical
-from rlcore.nets.encoders import mlp
+from rlcore.nets.encoders import learn_obs, mlp
 from rlcore.nets.fused import Precision, fuse
+from rlcore.nets.heads import legal_among
 from rlcore.nets.optim import adam, descend, flatten, polyak
 from rlcore.ops.policy import weighted_mean
 from rlcore.ops.td import td_target
 from rlcore.protocols import Metrics
-from rlcore.spaces import require_actions
+from rlcore.spaces import action_mask, legal_choices, require_actions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +54,7 @@ class SACDiscreteConfig:
     adjust_alpha: bool = setting(True, "adjust α so that the policy keeps its target entropy")
     target_entropy_share: float = setting(0.98, "entropy to keep, as a share of that of uniformly random actions",
                                           low=0, high=1)
+    normalize_reward: bool = setting(False, "divide rewards by the running deviation of the discounted return")
     normalize_obs: bool = setting(False, "centre and scale observations by running statistics")
     max_grad_norm: float | None = setting(None, "gradients of actor and critics are scaled down to this norm; not at "
                                           "all if not set", low=1e-8)
@@ -90,30 +93,30 @@ class SACDiscrete:
         self.actor_params, self.critic_params = flatten(self.actor), flatten(self.critics)
         self.lagging_params = flatten(self.lagging)
         self.log_alpha = nn.Parameter(torch.tensor([math.log(cfg.alpha)], device=self.device))
-        self.target_entropy = cfg.target_entropy_share * math.log(choices)
         self.actor_optimizer = adam(self.actor_params, cfg.learning_rate)
         self.critic_optimizer = adam(self.critic_params, cfg.learning_rate)
         self.alpha_optimizer = adam(self.log_alpha, cfg.learning_rate)
         self.max_grad_norm = math.inf if cfg.max_grad_norm is None else cfg.max_grad_norm
         self.policy, self.acting = fuse(self.actor, cfg.precision), nn.Sequential(encoder, self.actor)
         self.forward = numpy_forward(self.acting, self.device)
-        self.memory = Ring(cfg.capacity, cfg.num_envs)
+        self.memory = Ring(cfg.capacity, cfg.num_envs,
+                           reward_scale=RewardScale(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None)
 
     def noise(self, rng: np.random.Generator, horizon: int, step: int, env: int) -> Array:  # noqa: ARG002  # the policy explores by itself
         """What one environment needs to sample T actions. → [T, A]"""
         return Categorical.noise(rng, horizon, self.actions.size)
 
     def act(self, obs: Any, memory: Array, noise: Array | None = None) -> tuple[Array, Array]:
-        """A sample while training, the likeliest choice when judged (no noise). [B, *obs] → [B]"""
-        logits = self.forward(obs)
-        best: Array = logits.argmax(-1)
-        return best if noise is None else Categorical.draw(logits, noise), memory
+        """A legal sample while training, the likeliest legal choice when judged (no noise). [B, *obs] → [B]"""
+        logits, mask = self.forward(obs), action_mask(obs)
+        noise = np.zeros_like(logits) if noise is None else noise
+        return Categorical.draw(logits, noise, None if mask is None else legal_choices(mask)), memory
 
     def remember(self, rollout: Rollout) -> None:
         """Take a rollout into memory, and its observations into the running statistics."""
         self.memory.add(rollout)
         if self.cfg.normalize_obs:
-            learn_obs(rollout.obs, self.critics, self.lagging)
+            learn_obs(rollout.obs, self.critics.encoder, self.lagging.encoder)
 
     def update(self) -> Metrics:
         """One gradient step of critics, actor and temperature on a batch from memory."""
@@ -126,7 +129,8 @@ class SACDiscrete:
         loss, entropy = sac_discrete_loss(self.policy, self.critics, batch, alpha)
         descend(loss, self.actor_optimizer, self.max_grad_norm)
         if self.cfg.adjust_alpha:
-            descend((self.log_alpha * (entropy - self.target_entropy)).sum(), self.alpha_optimizer)
+            wanted = self.cfg.target_entropy_share * largest_entropy(batch, self.actions.size)
+            descend((self.log_alpha * (entropy - wanted)).sum(), self.alpha_optimizer)
         polyak(self.lagging_params, self.critic_params, self.cfg.tau)
         return metrics | {"loss/policy": loss.detach(), "loss/grad_norm": norm, "policy/entropy": entropy,
                           "policy/alpha": alpha.squeeze()}
@@ -152,7 +156,8 @@ _STATEFUL = ("actor", "critics", "lagging", "actor_optimizer", "critic_optimizer
 def sac_discrete_targets(picked: Transitions, actor: Net, critics: Critics, lagging: Critics,
                          alpha: Tensor) -> SACDiscreteBatch:
     """r + γ·Σ_a π(a|s')·(min Q̄(s', a) − α·log π(a|s')). Christodoulou 2019, eq. 10. [N]"""
-    log_probs = Categorical(actor(critics.features(picked.next_obs))).log_probs
+    logits = actor(critics.features(picked.next_obs))
+    log_probs = Categorical(logits, legal_among(picked.next_obs)).log_probs
     judged = lagging.choices(lagging.features(picked.next_obs)).amin(0)
     soft_value = (log_probs.exp() * (judged - alpha * log_probs)).sum(-1)
     target = td_target(picked.reward, picked.discount, soft_value)
@@ -172,6 +177,12 @@ def sac_discrete_loss(actor: Net, critics: Critics, batch: SACDiscreteBatch, alp
     with torch.no_grad():  # values of all choices are known: no gradient passes through them
         features = critics.features(batch.obs)
         value = critics.choices(features).amin(0)
-    policy = Categorical(actor(features))
+    policy = Categorical(actor(features), legal_among(batch.obs))
     rows = (policy.log_probs.exp() * (alpha * policy.log_probs - value)).sum(-1)
     return weighted_mean(rows, batch.weight), weighted_mean(policy.entropy().detach(), batch.weight)
+
+
+def largest_entropy(batch: SACDiscreteBatch, num_choices: int) -> Tensor | float:
+    """The mean entropy of uniformly random legal choices, log of their number. scalar"""
+    legal = legal_among(batch.obs)
+    return math.log(num_choices) if legal is None else weighted_mean(legal.sum(-1).float().log(), batch.weight)

@@ -19,13 +19,15 @@ from torch import Tensor, nn
 from rlcore.arrays import Array
 from rlcore.config import check_ranges, setting
 from rlcore.data.batch import Batch, Obs
+from rlcore.data.ranked import Even, Ranked
 from rlcore.data.replay import Ring, Transitions
 from rlcore.data.rollout import Rollout
+from rlcore.data.scale import RewardScale
 from rlcore.nets.acting import numpy_forward
 from rlcore.nets.actors import Net
-from rlcore.nets.critics import Critics, critics_with_copy, learn_obs
+from rlcore.nets.critics import Critics, critics_with_copy
 from rlcore.nets.dists import Gaussian
-from rlcore.nets.encoders import mlp
+from rlcore.nets.encoders import learn_obs, mlp
 from rlcore.nets.fused import Precision, fuse
 from rlcore.nets.optim import adam, descend, flatten, polyak
 from rlcore.ops.policy import weighted_mean
@@ -52,6 +54,10 @@ class TD3Config:
     noise_std: float = setting(0.1, "deviation of exploring noise; 1 is half the range of an action", low=0)
     target_noise: float = setting(0.2, "deviation of the noise on the target's action", low=0)
     target_noise_clip: float = setting(0.5, "the most that this noise may move the target's action", low=0)
+    prioritized: bool = setting(False, "replay steps in proportion to their error instead of evenly")
+    priority_alpha: float = setting(0.6, "how much the error decides, if prioritized; 0 is not at all", low=0, high=1)
+    priority_beta: float = setting(0.4, "how much of the bias of prioritized is corrected; 1 is all", low=0, high=1)
+    normalize_reward: bool = setting(False, "divide rewards by the running deviation of the discounted return")
     normalize_obs: bool = setting(False, "centre and scale observations by running statistics")
     max_grad_norm: float | None = setting(None, "gradients are scaled down to this norm; not at all if not set",
                                           low=1e-8)
@@ -64,12 +70,14 @@ class TD3Config:
 
 @dataclass(frozen=True)
 class TD3Batch(Batch):
-    """What the losses read. All [N, …]; weight 0 marks dummy rows."""
+    """What the losses read. All [N, …]; weight 0 marks dummy rows, importance undoes the bias of prioritised replay.
+    """
 
     obs: Obs
     action: Tensor
     target: Tensor
     weight: Tensor
+    importance: Tensor
 
 
 class TD3:
@@ -95,7 +103,10 @@ class TD3:
         self.policy, self.lagging_policy = fuse(self.actor, cfg.precision), fuse(self.lagging_actor, cfg.precision)
         self.acting = nn.Sequential(encoder, self.actor)
         self.forward = numpy_forward(self.acting, self.device)
-        self.memory = Ring(cfg.capacity, cfg.num_envs)
+        self.memory = Ring(cfg.capacity, cfg.num_envs,
+                           reward_scale=RewardScale(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None)
+        self.replay = (Ranked(self.memory, cfg.priority_alpha, cfg.priority_beta) if cfg.prioritized
+                       else Even(self.memory))
         self.num_updates = 0
         self.policy_metrics: dict[str, Tensor] = {}  # of the actor's last step, logged until it takes another
 
@@ -112,18 +123,19 @@ class TD3:
 
     def remember(self, rollout: Rollout) -> None:
         """Take a rollout into memory, and its observations into the running statistics."""
-        self.memory.add(rollout)
+        self.replay.add(rollout)
         if self.cfg.normalize_obs:
-            learn_obs(rollout.obs, self.critics, self.lagging)
+            learn_obs(rollout.obs, self.critics.encoder, self.lagging.encoder)
 
     def update(self) -> Metrics:
         """One gradient step of the critics on a batch from memory, and every so often one of the actor."""
-        index = self.memory.pick(self.cfg.batch_size, self.rng)
+        index, importance = self.replay.pick(self.cfg.batch_size, self.rng)
         picked = self.memory.transitions(index, self.cfg.gamma, self.cfg.n_step).to(self.device)
         noise = torch.randn(len(index), self.actions.size, device=self.device)
-        batch = td3_targets(picked, noise, self.lagging_policy, self.lagging, self.cfg)
-        critic_loss, metrics = td3_critic_loss(self.critics, batch)
+        batch = td3_targets(picked, importance.to(self.device), noise, self.lagging_policy, self.lagging, self.cfg)
+        critic_loss, error, metrics = td3_critic_loss(self.critics, batch)
         norm = descend(critic_loss, self.critic_optimizer, self.max_grad_norm)
+        self.replay.learned(index, error, picked.weight)
         self.num_updates += 1
         if self.num_updates % self.cfg.policy_every == 0:
             loss = td3_loss(self.policy, self.critics, batch)
@@ -147,24 +159,27 @@ class TD3:
         self.rng.bit_generator.state = state["rng"]
 
 
-_STATEFUL = ("actor", "critics", "lagging_actor", "lagging", "actor_optimizer", "critic_optimizer")
+_STATEFUL = ("actor", "critics", "lagging_actor", "lagging", "actor_optimizer", "critic_optimizer", "replay")
 
 
 @torch.no_grad()
-def td3_targets(picked: Transitions, noise: Tensor, lagging_actor: Net, lagging: Critics, cfg: TD3Config) -> TD3Batch:
+def td3_targets(picked: Transitions, importance: Tensor, noise: Tensor, lagging_actor: Net, lagging: Critics,
+                cfg: TD3Config) -> TD3Batch:
     """r + γ·min Q̄(s', clip(μ̄(s') + clip(σ·ε, ±c), ±1)). Fujimoto et al. 2018, eq. 14. noise ε [N, D] → [N]"""
     features = lagging.features(picked.next_obs)
     shift = (noise * cfg.target_noise).clamp(-cfg.target_noise_clip, cfg.target_noise_clip)
     action = (lagging_actor(features).tanh() + shift).clamp(-1, 1)
     target = td_target(picked.reward, picked.discount, lagging(features, action).amin(0))
-    return TD3Batch(picked.obs, picked.action, target, picked.weight)
+    return TD3Batch(picked.obs, picked.action, target, picked.weight, importance)
 
 
-def td3_critic_loss(critics: Critics, batch: TD3Batch) -> tuple[Tensor, dict[str, Tensor]]:
-    """Half the squared Bellman error, summed over both critics. Algorithm 1."""
+def td3_critic_loss(critics: Critics, batch: TD3Batch) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """Half the squared Bellman error, summed over both critics, and each row's mean error. Algorithm 1."""
     value = critics(critics.features(batch.obs), batch.action)
-    loss = weighted_mean(0.5 * (value - batch.target).square().sum(0), batch.weight)
-    return loss, {"loss/value": loss.detach(), "value/mean": weighted_mean(value.detach().mean(0), batch.weight)}
+    error = value - batch.target
+    loss = weighted_mean(0.5 * error.square().sum(0) * batch.importance, batch.weight)
+    metrics = {"loss/value": loss.detach(), "value/mean": weighted_mean(value.detach().mean(0), batch.weight)}
+    return loss, error.detach().abs().mean(0), metrics
 
 
 def td3_loss(actor: Net, critics: Critics, batch: TD3Batch) -> Tensor:

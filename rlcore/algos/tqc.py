@@ -19,13 +19,15 @@ from torch import Tensor, nn
 from rlcore.arrays import Array
 from rlcore.config import check_ranges, require, setting
 from rlcore.data.batch import Batch, Obs
+from rlcore.data.ranked import Even, Ranked
 from rlcore.data.replay import Ring, Transitions
 from rlcore.data.rollout import Rollout
+from rlcore.data.scale import RewardScale
 from rlcore.nets.acting import numpy_forward
 from rlcore.nets.actors import Net, draw_squashed, squashed
-from rlcore.nets.critics import Critics, critics_with_copy, learn_obs
+from rlcore.nets.critics import Critics, critics_with_copy
 from rlcore.nets.dists import Gaussian
-from rlcore.nets.encoders import mlp
+from rlcore.nets.encoders import learn_obs, mlp
 from rlcore.nets.fused import Precision, fuse
 from rlcore.nets.optim import adam, descend, flatten, polyak
 from rlcore.ops.policy import weighted_mean
@@ -55,6 +57,10 @@ class TQCConfig:
     adjust_alpha: bool = setting(True, "adjust α so that the policy keeps its target entropy")
     target_entropy: float | None = setting(None, "entropy to keep; minus the action dimensions if not set",
                                            unit="nats")
+    prioritized: bool = setting(False, "replay steps in proportion to their error instead of evenly")
+    priority_alpha: float = setting(0.6, "how much the error decides, if prioritized; 0 is not at all", low=0, high=1)
+    priority_beta: float = setting(0.4, "how much of the bias of prioritized is corrected; 1 is all", low=0, high=1)
+    normalize_reward: bool = setting(False, "divide rewards by the running deviation of the discounted return")
     normalize_obs: bool = setting(False, "centre and scale observations by running statistics")
     max_grad_norm: float | None = setting(None, "gradients of actor and critics are scaled down to this norm; not at "
                                           "all if not set", low=1e-8)
@@ -75,12 +81,15 @@ class TQCConfig:
 
 @dataclass(frozen=True)
 class TQCBatch(Batch):
-    """What the losses read. All [N, …], the target [N, K·Q − dropped]; weight 0 marks dummy rows."""
+    """What the losses read. All [N, …], the target [N, K·Q − dropped]; weight 0 marks dummy rows, importance undoes the
+    bias of prioritised replay.
+    """
 
     obs: Obs
     action: Tensor
     target: Tensor
     weight: Tensor
+    importance: Tensor
 
 
 class TQC:
@@ -108,7 +117,10 @@ class TQC:
         self.max_grad_norm = math.inf if cfg.max_grad_norm is None else cfg.max_grad_norm
         self.policy, self.acting = fuse(self.actor, cfg.precision), nn.Sequential(encoder, self.actor)
         self.forward = numpy_forward(self.acting, self.device)
-        self.memory = Ring(cfg.capacity, cfg.num_envs)
+        self.memory = Ring(cfg.capacity, cfg.num_envs,
+                           reward_scale=RewardScale(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None)
+        self.replay = (Ranked(self.memory, cfg.priority_alpha, cfg.priority_beta) if cfg.prioritized
+                       else Even(self.memory))
         self.fractions = quantile_midpoints(cfg.num_quantiles).to(self.device)
 
     def noise(self, rng: np.random.Generator, horizon: int, step: int, env: int) -> Array:  # noqa: ARG002  # the policy explores by itself
@@ -121,18 +133,20 @@ class TQC:
 
     def remember(self, rollout: Rollout) -> None:
         """Take a rollout into memory, and its observations into the running statistics."""
-        self.memory.add(rollout)
+        self.replay.add(rollout)
         if self.cfg.normalize_obs:
-            learn_obs(rollout.obs, self.critics, self.lagging)
+            learn_obs(rollout.obs, self.critics.encoder, self.lagging.encoder)
 
     def update(self) -> Metrics:
         """One gradient step of critics, actor and temperature on a batch from memory."""
-        index = self.memory.pick(self.cfg.batch_size, self.rng)
+        index, importance = self.replay.pick(self.cfg.batch_size, self.rng)
         picked = self.memory.transitions(index, self.cfg.gamma, self.cfg.n_step).to(self.device)
         alpha = self.log_alpha.detach().exp()
-        batch = tqc_targets(picked, self.policy, self.critics, self.lagging, alpha, self.cfg.dropped)
-        critic_loss, metrics = tqc_critic_loss(self.critics, batch, self.fractions)
+        batch = tqc_targets(picked, importance.to(self.device), self.policy, self.critics, self.lagging, alpha,
+                            self.cfg.dropped)
+        critic_loss, error, metrics = tqc_critic_loss(self.critics, batch, self.fractions)
         norm = descend(critic_loss, self.critic_optimizer, self.max_grad_norm)
+        self.replay.learned(index, error, picked.weight)
         loss, entropy = tqc_loss(self.policy, self.critics, batch, alpha)
         descend(loss, self.actor_optimizer, self.max_grad_norm)
         if self.cfg.adjust_alpha:
@@ -155,11 +169,11 @@ class TQC:
         self.rng.bit_generator.state = state["rng"]
 
 
-_STATEFUL = ("actor", "critics", "lagging", "actor_optimizer", "critic_optimizer", "alpha_optimizer")
+_STATEFUL = ("actor", "critics", "lagging", "actor_optimizer", "critic_optimizer", "alpha_optimizer", "replay")
 
 
 @torch.no_grad()
-def tqc_targets(picked: Transitions, actor: Net, critics: Critics, lagging: Critics, alpha: Tensor,
+def tqc_targets(picked: Transitions, importance: Tensor, actor: Net, critics: Critics, lagging: Critics, alpha: Tensor,
                 dropped: int) -> TQCBatch:
     """r + γ·(z₍ⱼ₎(s', a') − α·log π(a'|s')) for all pooled quantiles z but the largest. Algorithm 1.
 
@@ -169,16 +183,18 @@ def tqc_targets(picked: Transitions, actor: Net, critics: Critics, lagging: Crit
     ahead = truncated_quantiles(lagging(lagging.features(picked.next_obs), action), dropped)
     soft = ahead - (alpha * log_prob).unsqueeze(-1)
     target = picked.reward.unsqueeze(-1) + picked.discount.unsqueeze(-1) * soft
-    return TQCBatch(picked.obs, picked.action, target, picked.weight)
+    return TQCBatch(picked.obs, picked.action, target, picked.weight, importance)
 
 
-def tqc_critic_loss(critics: Critics, batch: TQCBatch, fractions: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """The mean quantile Huber loss over all pairs of quantile and target, summed over critics. Algorithm 1."""
+def tqc_critic_loss(critics: Critics, batch: TQCBatch, fractions: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """The mean quantile Huber loss over all pairs of quantile and target, summed over critics, algorithm 1, and that of
+    each row, by which it is ranked. → scalar, [N]
+    """
     quantiles = critics(critics.features(batch.obs), batch.action)
     rows = quantile_huber(quantiles, batch.target, fractions).sum(0) / len(fractions)
-    loss = weighted_mean(rows, batch.weight)
+    loss = weighted_mean(rows * batch.importance, batch.weight)
     value = quantiles.detach().mean((0, 2))
-    return loss, {"loss/value": loss.detach(), "value/mean": weighted_mean(value, batch.weight)}
+    return loss, rows.detach(), {"loss/value": loss.detach(), "value/mean": weighted_mean(value, batch.weight)}
 
 
 def tqc_loss(actor: Net, critics: Critics, batch: TQCBatch, alpha: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from torch import Tensor
 from rlcore.config import ConfigError, ShapeError
 from rlcore.data.batch import Batch, Obs
 from rlcore.data.rollout import Rollout
+from rlcore.data.scale import RewardScale
 
 _FLAGS = ("action", "reward", "terminated", "valid", "start")
 Relabel = Callable[[Tensor, "Transitions"], "Transitions"]
@@ -66,12 +67,15 @@ class Ring:
         memory_every: keep the agent's recurrent memory at every so many rows; 0 keeps none.
         frames: observations are stacks [frames, height, width] of which each row adds only the newest; stacks are put
             together again when picked. 1 stores observations as they are.
+        reward_scale: learns from what is added and scales what is handed out; rewards are stored as they were, because
+            the scale still changes.
         device: where the rows live.
         folder: keep the rows in files here, mapped into memory, for memories larger than RAM.
     """
 
     def __init__(self, capacity: int, num_envs: int, *, memory_every: int = 0, frames: int = 1,
-                 device: torch.device | str = "cpu", folder: Path | None = None):
+                 reward_scale: RewardScale | None = None, device: torch.device | str = "cpu",
+                 folder: Path | None = None):
         steps = capacity // num_envs + 1  # one row more: it holds only the newest successor
         if memory_every:
             steps = -(-steps // memory_every) * memory_every  # so that rows with a memory stay the same on every round
@@ -79,7 +83,7 @@ class Ring:
             raise ConfigError(f"capacity={capacity} must hold at least two steps of {num_envs} environments. "
                               f"Try {max(1000, 100 * num_envs)}.")
         self.steps, self.num_envs, self.memory_every, self.frames = steps, num_envs, memory_every, frames
-        self.device, self.folder = torch.device(device), folder
+        self.reward_scale, self.device, self.folder = reward_scale, torch.device(device), folder
         self.total = 0                          # steps of each environment ever written
         self.rows: dict[str, Tensor] = {}       # flags and actions, and "obs" or one "obs/part" for each part
         self.stacks: list[str] = []             # the columns that are stored frame by frame
@@ -104,6 +108,8 @@ class Ring:
         columns = {name: getattr(rollout, name) for name in _FLAGS} | _parts(rollout.obs)
         if not self.rows:
             self._allocate(columns, rollout.memory)
+        if self.reward_scale is not None:
+            self.reward_scale.learn(rollout)
         if self.stacks and rollout.start.any():
             self._learn_padding(rollout)
         if self.total:  # what begins an episode does not follow from the newest step: nobody may learn that it did
@@ -209,7 +215,9 @@ class Ring:
         alive = 1 - flat("terminated").index_select(0, last).float()
         found = Transitions(self.obs(index), flat("action").index_select(0, index), reward, discount * alive,
                             next_obs=self.obs(after), weight=flat("valid").index_select(0, index).float())
-        return found if self.relabel is None else self.relabel(index, found)
+        if self.relabel is not None:
+            found = self.relabel(index, found)
+        return found if self.reward_scale is None else replace(found, reward=self.reward_scale.scale(found.reward))
 
     def _add_up(self, index: Tensor, reward: Tensor, gamma: float, n: int) -> tuple[Tensor, Tensor, Tensor]:
         """(last row, Σ γᵏ·r, γ^steps): a window ends before a row that does not follow on from it."""
@@ -233,8 +241,8 @@ class Ring:
         memory = torch.zeros(1, len(index), 0, device=self.device)
         if self.memory_every:
             memory = self.rows["memory"][index // self.num_envs // self.memory_every, index % self.num_envs][None]
-        return Sequences(self.obs(rows), take["action"], take["reward"], take["terminated"], take["valid"], start,
-                         memory)
+        reward = take["reward"] if self.reward_scale is None else self.reward_scale.scale(take["reward"])
+        return Sequences(self.obs(rows), take["action"], reward, take["terminated"], take["valid"], start, memory)
 
     def obs(self, index: Tensor) -> Obs:
         """The observations at flat rows, of any shape. [...] → [..., *obs]"""
@@ -265,12 +273,13 @@ class Ring:
         return sum(column.numel() * column.dtype.itemsize for column in self.rows.values())
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything written so far, as views; unwritten rows cost nothing."""
+        """Everything written so far, as views, and the rewards' scale; unwritten rows cost nothing."""
         used = self.steps if self.size == self.steps - 1 else self.head + 1
         rows = {name: column[:used] for name, column in self.rows.items() if name != "memory"}
         if "memory" in self.rows:
             rows["memory"] = self.rows["memory"][:-(-used // self.memory_every)]
-        return {"total": self.total, "steps": self.steps, "stacks": self.stacks, "padding": self.padding, "rows": rows}
+        return {"total": self.total, "steps": self.steps, "stacks": self.stacks, "padding": self.padding, "rows": rows,
+                "reward_scale": None if self.reward_scale is None else self.reward_scale.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` gave.
@@ -286,6 +295,8 @@ class Ring:
             length = self.steps // self.memory_every if name == "memory" else self.steps
             self.rows[name] = self._zeros(name, (length, *saved.shape[1:]), saved.dtype)
             self.rows[name][: len(saved)] = saved
+        if self.reward_scale is not None:
+            self.reward_scale.load_state_dict(state["reward_scale"])
 
 
 def _parts(obs: Any) -> dict[str, Tensor]:

@@ -52,3 +52,9 @@ class BitFlip(gym.Env[Any, np.int64]):
 
     def _obs(self) -> Obs:
         return {"observation": self.state.copy(), "achieved_goal": self.state.copy(), "desired_goal": self.goal.copy()}
+
+
+def register() -> None:
+    """Make the id known to Gymnasium."""
+    if "rlcore/BitFlip-v0" not in gym.registry:
+        gym.register("rlcore/BitFlip-v0", entry_point=BitFlip)  # type: ignore[arg-type]

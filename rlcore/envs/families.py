@@ -45,9 +45,9 @@ def register_family(plain: str) -> None:
     if plain in gym.registry:
         return
     if plain.startswith("rlcore/"):
-        from rlcore.envs import chasing, costs, trading
+        from rlcore.envs import bitflip, chasing, costs, trading
 
-        for module in (chasing, costs, trading):
+        for module in (bitflip, chasing, costs, trading):
             module.register()
     for pattern, package, extra in _REGISTERED_BY:
         if re.fullmatch(pattern, plain):

@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import inspect
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 from rlcore.config import ConfigError, MissingExtra, nearest
+from rlcore.envs.classic import CLASSIC, ClassicVector
 from rlcore.envs.compat import OldGymEnv, is_old_style
 from rlcore.envs.families import (
     AtariPool,
@@ -53,10 +55,11 @@ class Env(NormalObs):
     Observations have the normal form of `rlcore.envs.wrappers`.
     """
 
-    def __init__(self, env: VectorEnv[Any, Any, Any], name: str, backend: Backend, seed: int,
+    def __init__(self, env: VectorEnv[Any, Any, Any], source: str | Factory, backend: Backend, seed: int,
                  options: Mapping[str, Any] | None = None, action_mask: bool = False, first: int = 0):
         super().__init__(env)
-        self.name, self.backend, self.seed, self.options = name, backend, seed, dict(options or {})
+        self.source, self.name = source, name_of(source)
+        self.backend, self.seed, self.options = backend, seed, dict(options or {})
         self.action_mask, self.first = action_mask, first
         self._actions: Any = None
 
@@ -68,7 +71,7 @@ class Env(NormalObs):
         """
         if seed is None or isinstance(seed, int):
             seed = _seeds(self.seed if seed is None else seed, self.first, self.num_envs)  # type: ignore[assignment]
-        if not isinstance(self.env, SyncVectorEnv | ProcessVectorEnv | EnvPool | AtariPool):
+        if not isinstance(self.env, SyncVectorEnv | ProcessVectorEnv | EnvPool | AtariPool | ClassicVector):
             seed = seed[0]  # type: ignore[index]
         return super().reset(seed=seed, options=options)
 
@@ -126,7 +129,7 @@ def make_env(name: str | Factory, num_envs: int = 1, *, seed: int = 0, backend: 
         if backend not in able:
             raise ConfigError(_why_not(origin, backend, able))
         vector = _build(origin, num_envs, _seeds(seed, first, num_envs), backend, num_workers)
-        return Env(vector, origin.name, backend, seed, options, action_mask, first)
+        return Env(vector, name, backend, seed, options, action_mask, first)
     except MissingExtra:
         raise
     except (gym.error.Error, ImportError) as error:  # a part it needs is missing, or its version is too old to run
@@ -134,7 +137,7 @@ def make_env(name: str | Factory, num_envs: int = 1, *, seed: int = 0, backend: 
     except WorkerError as error:
         raise ConfigError(f"{origin.name} cannot be made in a worker process: {error}") from error
     except TypeError as error:
-        if not options:
+        if not options or "render_mode" in str(error):
             raise
         raise ConfigError(f"{origin.name} cannot be made with options={dict(options)}: {error}") from error
 
@@ -161,24 +164,44 @@ class Origin:
         return self.name if self.spec is None else self.spec.id
 
 
+def name_of(env: str | Factory) -> str:
+    """The text that leads to an environment in every process that can import it; for a partial, to what it calls.
+
+    Raises:
+        ConfigError: a finished environment, or nothing that makes one.
+    """
+    if isinstance(env, str):
+        return env
+    if isinstance(env, gym.Env | VectorEnv):
+        name = "CartPole-v1" if env.spec is None else env.spec.id
+        raise ConfigError(f"A finished environment, such as gym.make('{name}') gives, cannot be copied: give its name, "
+                          f"such as '{name}', or the function or class that makes it.")
+    if isinstance(env, functools.partial):
+        return f"{name_of(env.func)}(…)"
+    if not callable(env):
+        raise ConfigError(f"{env!r} is no environment: give a name, such as 'CartPole-v1', or the function or class "
+                          "that makes one.")
+    known = getattr(env, "__qualname__", None)  # functions and classes have one, callable objects do not
+    return f"{env.__module__}:{known or f'{type(env).__qualname__}(…)'}"
+
+
 def origin_of(name: str | Factory, options: dict[str, Any], render_mode: str | None = None,
               action_mask: bool = False) -> Origin:
     """What a name leads to.
 
     Raises:
-        ConfigError: nothing.
+        ConfigError: nothing, or it is a finished environment.
         MissingExtra: a package that is not installed.
     """
     how: dict[str, Any] = {"options": options, "render_mode": render_mode, "action_mask": action_mask}
     if not isinstance(name, str):
-        title = getattr(name, "__qualname__", type(name).__name__)
-        return Origin(f"{getattr(name, '__module__', '__main__')}:{title}", factory=name, **how)
+        return Origin(name_of(name), factory=name, **how)
     place, _, plain = name.rpartition(":")
     if place and hasattr(_import(name, place), plain):
         return Origin(name, factory=name, **how)
-    if place.endswith(".py") and plain.isidentifier():
-        raise ConfigError(f"'{name}': {place} has no '{plain}'{nearest(plain, vars(_import(name, place)))}")
     register_family(plain)
+    if place and plain not in gym.registry and not re.search(r"-v\d+$", plain):
+        raise ConfigError(f"'{name}': {place} has no '{plain}'{nearest(plain, vars(_import(name, place))) or '.'}")
     if plain not in gym.registry and in_envpool(plain):
         return Origin(plain, **how)
     return Origin(name, spec=_spec(name, plain), **how)
@@ -231,6 +254,8 @@ def _is_native(origin: Origin) -> bool:
         return False
     if is_atari(origin.spec):
         return True
+    if origin.id in CLASSIC and origin.options.keys() <= {"max_episode_steps"}:
+        return True
     if not (origin.options and origin.spec.vector_entry_point):
         return origin.spec.vector_entry_point is not None
     entry = origin.spec.vector_entry_point
@@ -252,6 +277,8 @@ def _build(origin: Origin, num_envs: int, seeds: list[int], backend: Backend,
             assert origin.spec is not None
             if is_atari(origin.spec):
                 return AtariPool(origin.spec, num_envs, origin.options, num_threads(num_workers, num_envs))
+            if origin.id in CLASSIC and origin.options.keys() <= {"max_episode_steps"}:
+                return CLASSIC[origin.id](origin.spec, num_envs, **origin.options)
             vector = gym.make_vec(origin.spec, num_envs, vectorization_mode="vector_entry_point", **origin.options)
             return _next_step(vector, origin.name)
         case "envpool":
@@ -279,7 +306,7 @@ def make_single(origin: Origin) -> gym.Env[Any, Any]:
 def _from_spec(origin: Origin, spec: EnvSpec) -> gym.Env[Any, Any]:
     if is_atari(spec):
         return Single(AtariPool(spec, 1, origin.options, 1))
-    if "mujoco" in str(spec.entry_point):
+    if "mujoco" in str(spec.entry_point) or spec.id == "rlcore/HalfCheetahVelocity-v5":
         _quiet_mujoco()
     drawing: dict[str, Any] = {"render_mode": origin.render_mode} if origin.render_mode else {}  # not all know the word
     env = gym.make(spec, **origin.options, **drawing)
@@ -295,13 +322,19 @@ def _from_factory(origin: Origin) -> gym.Env[Any, Any]:
         make = getattr(_import(make, place), plain)
     options = dict(origin.options)
     limit = options.pop("max_episode_steps", None)
-    drawing: dict[str, Any] = {"render_mode": origin.render_mode} if origin.render_mode else {}
-    env = make(**options, **drawing)
+    if origin.render_mode and _takes(make, "render_mode"):
+        options["render_mode"] = origin.render_mode
+    env = make(**options)
     if is_old_style(env):
         env = OldGymEnv(env, origin.render_mode)
     if not isinstance(env, gym.Env):
         raise ConfigError(f"{origin.name} made a {type(env).__name__}, which is no gymnasium.Env.")
     return env if limit is None else gym.wrappers.TimeLimit(env, limit)
+
+
+def _takes(make: Factory, name: str) -> bool:
+    parameters = inspect.signature(make).parameters.values()
+    return any(each.name == name or each.kind == each.VAR_KEYWORD for each in parameters)
 
 
 def _seeds(seed: int, first: int, count: int) -> list[int]:

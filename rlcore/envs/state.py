@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from gymnasium.vector import SyncVectorEnv, VectorEnv, VectorWrapper
 
+from rlcore.arrays import Array
 from rlcore.envs.make import Env
 from rlcore.envs.process import ProcessVectorEnv
 
@@ -122,20 +123,27 @@ def _save_value(name: str, value: Any) -> Any:
     if isinstance(value, _PLAIN):
         return value
     if isinstance(value, np.ndarray) and value.dtype != object:
-        return torch.from_numpy(value.copy())
+        return _save_array(value)
     if isinstance(value, np.random.Generator):
         return {"generator": value.bit_generator.state}
-    if isinstance(value, tuple):
-        return {"tuple": [_save_value(name, item) for item in value]}
-    if isinstance(value, list):
-        return [_save_value(name, item) for item in value]
+    if isinstance(value, tuple | list):
+        items = [_save_value(name, item) for item in value]
+        return items if isinstance(value, list) else {"tuple": items}
     if isinstance(value, dict):
-        return {"dict": {str(key): _save_value(name, item) for key, item in value.items()}}
+        return {"pairs": [[_save_value(name, key), _save_value(name, item)] for key, item in value.items()]}
     if _is_mujoco_data(value):
         return {"mujoco": {key: torch.from_numpy(array.copy()) for key, array in _mujoco_arrays(value).items()}}
+    if type(value).__module__.startswith("rlcore.envs."):
+        return {"object": _save_object(value)}
     if callable(value) or type(value).__module__.split(".")[0] in ("enum", "gymnasium"):
         return {"fixed": type(value).__name__}
     raise _CannotSave(name)
+
+
+def _save_array(array: Array) -> Any:
+    if array.dtype.kind in "SU":  # a map drawn in letters
+        return {"letters": torch.from_numpy(array.copy().view(np.uint8)), "dtype": array.dtype.str}
+    return torch.from_numpy(array.copy())
 
 
 def _load_value(part: Any, name: str, saved: Any) -> None:
@@ -143,8 +151,14 @@ def _load_value(part: Any, name: str, saved: Any) -> None:
     match saved:
         case {"fixed": _}:
             return
+        case {"object": values}:
+            for key, item in values.items():
+                _load_value(old, key, item)
         case {"generator": state}:
             old.bit_generator.state = state
+        case [{"generator": _}, *_]:
+            for generator, item in zip(old, saved, strict=True):
+                generator.bit_generator.state = item["generator"]
         case {"mujoco": arrays}:
             for key, array in _mujoco_arrays(old).items():
                 # constraint rows come and go with contacts; each step computes them afresh
@@ -160,8 +174,10 @@ def _plain(saved: Any) -> Any:
             return saved.numpy().copy()
         case {"tuple": items}:
             return tuple(_plain(item) for item in items)
-        case {"dict": items}:
-            return {key: _plain(item) for key, item in items.items()}
+        case {"pairs": items}:
+            return {_plain(key): _plain(item) for key, item in items}
+        case {"letters": letters, "dtype": dtype}:
+            return letters.numpy().view(dtype).copy()
         case list():
             return [_plain(item) for item in saved]
         case _:

@@ -30,7 +30,7 @@ def normal_space(space: Space) -> Space:
     """
     if not isinstance(space, spaces.Dict | spaces.Tuple):
         return _narrow(space)
-    return spaces.Dict({name: _narrow(part) for name, part in _parts(space)})
+    return spaces.Dict({name: _narrow(part) for name, part in named_spaces(space)})
 
 
 def normal_obs(space: Space, obs: Any) -> Any:
@@ -47,6 +47,16 @@ def named_parts(obs: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from named_parts(part, f"{path}/{key}" if path else str(key))
     else:
         yield path, obs
+
+
+def named_spaces(space: Space, path: str = "") -> Iterator[tuple[str, Space]]:
+    """The spaces in nested dictionaries and tuples by their paths; a space alone has the path ""."""
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        named = space.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces)
+        for key, part in named:
+            yield from named_spaces(part, f"{path}/{key}" if path else str(key))
+    else:
+        yield path, space
 
 
 class NormalObs(VectorWrapper[Any, Any, Any, Any, Any]):
@@ -185,15 +195,6 @@ class Single(gym.Env[Any, Any]):
     def close(self) -> None:
         """Stop the engine."""
         self.vector.close()
-
-
-def _parts(space: Space, path: str = "") -> Iterator[tuple[str, Space]]:
-    if isinstance(space, spaces.Dict | spaces.Tuple):
-        named = space.items() if isinstance(space, spaces.Dict) else enumerate(space.spaces)
-        for key, part in named:
-            yield from _parts(part, f"{path}/{key}" if path else str(key))
-    else:
-        yield path, space
 
 
 def _narrow(space: Space) -> Space:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from rlcore.config import ConfigError
-from rlcore.envs.make import Backend, make_env
+from rlcore.envs.make import Backend, Factory, make_env, name_of
 from rlcore.evaluation.statistics import bootstrap_interval, iqm
 from rlcore.protocols import Agent
 from rlcore.restore import Which, load_agent_at
@@ -59,19 +59,20 @@ class Evaluation:
                 "low": low, "high": high, "returns": list(self.returns), "time": time.strftime("%Y-%m-%dT%H:%M:%S")}
 
 
-def evaluate(agent: Agent | str | Path, env: str | None = None, *, episodes: int = 20,
+def evaluate(agent: Agent | str | Path, env: str | Factory | None = None, *, episodes: int = 20,
              seed: int = 10_000, which: Which = "last", max_steps: int = 1_000_000, backend: Backend = "sync",
              env_options: Mapping[str, Any] | None = None, action_mask: bool = False) -> Evaluation:
     """Play whole episodes with the agent's best actions, on seeds that training does not use.
 
     Args:
         agent: an agent, or the folder of a run, which then keeps the result in its evaluations.jsonl.
-        env: an environment's name; the run's own if None.
+        env: an environment's name, or a function or class that makes one; the run's own if None.
         episodes: how many; each starts from a seed of its own.
         seed: of the first environment.
         which: of a run's checkpoints: "last", "best", or the step of one that was kept.
         max_steps: an episode that is longer is taken for one that never ends.
-        backend, env_options, action_mask: of the environment, as for `train`; a run's own are used by themselves.
+        backend, env_options, action_mask: of the environment, as for `train`; a run's own are used by themselves, also
+            with a function or class.
 
     Raises:
         ConfigError: no environment to play in, a run without a checkpoint, or an episode that does not end.
@@ -115,13 +116,15 @@ def _play(agent: Agent, env: Any, episodes: int, max_steps: int) -> Evaluation:
     return Evaluation(tuple(returns), tuple(lengths))
 
 
-def _evaluate_run(folder: Path, which: Which, env: str | None, episodes: int, seed: int) -> Evaluation:
-    agent, spec, step = load_agent_at(folder, which)
-    if env not in (None, spec.env):
+def _evaluate_run(folder: Path, which: Which, env: str | Factory | None, episodes: int, seed: int) -> Evaluation:
+    agent, spec, step = load_agent_at(folder, which, None if isinstance(env, str) else env)
+    own = env is None or name_of(env) == spec.env
+    if isinstance(env, str) and not own:
         return evaluate(agent, env, episodes=episodes, seed=seed)
-    result = evaluate(agent, spec.env, episodes=episodes, seed=seed, env_options=spec.env_options,
+    result = evaluate(agent, env or spec.env, episodes=episodes, seed=seed, env_options=spec.env_options,
                       action_mask=spec.action_mask, backend="envpool" if spec.backend == "envpool" else "sync")
-    append_evaluation(folder, result.row(step))
+    if own:
+        append_evaluation(folder, result.row(step))
     return result
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from functools import partial
@@ -15,33 +16,35 @@ from PIL import Image
 
 from rlcore.arrays import Array
 from rlcore.config import ConfigError
-from rlcore.envs.make import Env, make_env
+from rlcore.envs.make import Env, Factory, make_env, name_of
 from rlcore.protocols import Agent
-from rlcore.restore import load_agent_at
+from rlcore.restore import Which, load_agent_at
 from rlcore.spaces import Actions
 
 
-def record_video(agent: Agent | str | Path, env: str | None = None, path: str | Path | None = None, *,
-                 seed: int = 0, max_steps: int = 2000, env_options: Mapping[str, Any] | None = None,
-                 action_mask: bool = False) -> Path:
+def record_video(agent: Agent | str | Path, env: str | Factory | None = None, path: str | Path | None = None, *,
+                 which: Which = "last", seed: int = 0, max_steps: int = 2000,
+                 env_options: Mapping[str, Any] | None = None, action_mask: bool = False) -> Path:
     """Film one episode played with the agent's best actions.
 
     Args:
         agent: an agent, or the folder of a run.
-        env: an environment's name; the run's own if None.
+        env: an environment's name, or a function or class that makes one; the run's own if None.
         path: an .mp4 (H.264) or .gif file; <run>/videos/<step>.mp4 if None and a run was given.
+        which: of a run's checkpoints: "last", "best", or the step of one that was kept.
         seed: of the episode.
         max_steps: the film ends here if the episode does not.
-        env_options, action_mask: of the environment, as for `train`; a run's own are used by themselves.
+        env_options, action_mask: of the environment, as for `train`; a run's own are used by themselves, also with a
+            function or class.
 
     Raises:
         ConfigError: no place to write to, another file type, or an environment that cannot draw itself here.
     """
     if isinstance(agent, str | Path):
         folder = Path(agent)
-        agent, spec, step = load_agent_at(folder)
-        if env in (None, spec.env):
-            env, env_options, action_mask = spec.env, spec.env_options, spec.action_mask
+        agent, spec, step = load_agent_at(folder, which, None if isinstance(env, str) else env)
+        if not isinstance(env, str) or env == spec.env:
+            env, env_options, action_mask = env or spec.env, spec.env_options, spec.action_mask
         path = path or folder / "videos" / f"{step:012d}.mp4"
     if env is None or path is None:
         raise ConfigError("record_video(agent, …) needs an environment's name and a file to write, "
@@ -50,7 +53,7 @@ def record_video(agent: Agent | str | Path, env: str | None = None, path: str | 
     if target.suffix not in (".mp4", ".gif"):
         raise ConfigError(f"'{target.name}' must end in .mp4 or .gif.")
     make = partial(make_env, env, 1, seed=seed, options=env_options, action_mask=action_mask)
-    frames, fps = _film(agent, make, env, max_steps)
+    frames, fps = _film(agent, make, name_of(env), max_steps)
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_name(f".{target.stem}{target.suffix}")
     (_write_mp4 if target.suffix == ".mp4" else _write_gif)(unfinished, frames, fps)
@@ -85,12 +88,21 @@ def _first_frame(make: Callable[..., Env], name: str) -> tuple[Env, list[Array]]
     except ConfigError:
         raise
     except Exception as error:  # every renderer has errors of its own: OpenGL, SDL, missing system libraries
-        raise ConfigError(f"{name} cannot be drawn on this machine ({type(error).__name__}: {error}). MuJoCo needs an "
-                          "OpenGL library: install libegl1 or libosmesa6 and set MUJOCO_GL=egl or osmesa.") from error
+        if isinstance(error, NotImplementedError) or "render_mode" in str(error):
+            raise ConfigError(f"{name} cannot draw itself. To be filmed, it must take the keyword "
+                              "render_mode='rgb_array', list it in metadata['render_modes'], and return an image "
+                              "[height, width, 3] from render().") from error
+        said = f"{name} cannot be drawn on this machine ({type(error).__name__}: {error})."
+        if any("mujoco" in frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)):
+            said += " MuJoCo needs an OpenGL library: install libegl1 or libosmesa6 and set MUJOCO_GL=egl or osmesa."
+        raise ConfigError(said) from error
 
 
 def _frame(env: Env) -> Array:
-    image: Array = np.asarray(env.render()[0], dtype=np.uint8)  # type: ignore[index]  # a sequence, one image each
+    drawn: Any = env.render()  # one image for each environment
+    if drawn is None or drawn[0] is None:
+        raise NotImplementedError("render() returned no image.")
+    image: Array = np.asarray(drawn[0], dtype=np.uint8)
     height, width = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2  # H.264 wants even sides
     return image[:height, :width]
 

@@ -189,7 +189,8 @@ class _MLP:
             np.matmul(self.ones, grad, out=self.to_biases[depth])
             if depth:
                 before, slope = self.grads[depth - 1], self.slopes[depth - 1]
-                np.matmul(grad, self.weights[depth], out=before)
+                combine = np.multiply if grad.shape[1] == 1 else np.matmul  # an outer product is no matter for BLAS
+                combine(grad, self.weights[depth], out=before)
                 if self.tanh:
                     np.multiply(read, read, out=slope)
                     np.subtract(1, slope, out=slope)

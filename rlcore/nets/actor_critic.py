@@ -15,10 +15,10 @@ from rlcore.data.batch import Obs
 from rlcore.nets.acting import numpy_forward, to_torch
 from rlcore.nets.cores import core_for
 from rlcore.nets.dists import Bernoulli, Categorical, Gaussian, MultiCategorical
-from rlcore.nets.encoders import ACTIVATIONS, MASK, encoder_for, mlp
+from rlcore.nets.encoders import ACTIVATIONS, encoder_for, mlp
 from rlcore.nets.fused import fuse
 from rlcore.ops.policy import weighted_mean
-from rlcore.spaces import Actions
+from rlcore.spaces import MASK, Actions
 
 Dist = Categorical | MultiCategorical | Bernoulli | Gaussian
 Core = Literal["none", "gru", "lstm", "transformer"]

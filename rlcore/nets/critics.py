@@ -9,7 +9,7 @@ import torch
 from gymnasium import spaces
 from torch import Tensor, nn
 
-from rlcore.data.batch import Obs, tree_map
+from rlcore.data.batch import Obs
 from rlcore.nets.encoders import encoder_for, is_plain
 from rlcore.nets.ensemble import EnsembleMLP
 from rlcore.nets.fused import Fused, Precision
@@ -62,10 +62,3 @@ def critics_with_copy(algo: str, space: spaces.Space[Any], action_size: int, hid
                      for part in (encoder, behind))
     copy.load_state_dict(critics.state_dict())
     return critics, copy
-
-
-def learn_obs(obs: Obs, *critics: Critics) -> None:
-    """Take a rollout's observations into the running statistics of each encoder once. [T, B, *obs]"""
-    rows = tree_map(lambda part: part.flatten(0, 1), obs)
-    for encoder in {id(part.encoder): part.encoder for part in critics}.values():
-        encoder.learn(rows)

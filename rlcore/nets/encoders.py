@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rlcore.config import ShapeError
+from rlcore.data.batch import Obs, tree_map
 from rlcore.ops.running import merge_moments
+from rlcore.spaces import MASK
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
-MASK = "action_mask"  # the part of a dictionary observation that says which choices are legal; nothing to encode
 
 
 def mlp(sizes: Sequence[int], activation: str, out_gain: float | None = None) -> nn.Sequential:
@@ -66,7 +67,7 @@ class RunningNorm(nn.Module):
     @torch.no_grad()
     def learn(self, rows: Tensor) -> None:
         """Take new rows into the statistics. [N, *shape]"""
-        merged = merge_moments(self.mean, self.var, self.count, rows)
+        merged = merge_moments(self.mean, self.var, self.count, rows.to(self.mean.device))
         for old, new in zip((self.mean, self.var, self.count), merged, strict=True):
             old.copy_(new)
 
@@ -203,6 +204,13 @@ def encoder_for(algo: str, space: spaces.Space[Any], normalize: bool = False) ->
         case _:
             raise ShapeError(f"{algo} cannot read observations of {space}; what works is a Box, Discrete, "
                              "MultiDiscrete, MultiBinary or a Dict of these. rlcore.make_env flattens nested ones.")
+
+
+def learn_obs(obs: Obs, *encoders: Any) -> None:
+    """Take a rollout's observations into the running statistics of each encoder once. [T, B, *obs]"""
+    rows = tree_map(lambda part: part.flatten(0, 1), obs)
+    for encoder in {id(encoder): encoder for encoder in encoders}.values():
+        encoder.learn(rows)
 
 
 def is_plain(space: spaces.Space[Any]) -> bool:

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from rlcore.arrays import Array
 from rlcore.data.batch import Obs
 from rlcore.nets.acting import Forward, numpy_forward
-from rlcore.nets.encoders import ACTIVATIONS, MASK, mlp
+from rlcore.nets.encoders import ACTIVATIONS, mlp
 from rlcore.nets.fused import Fused, Precision, fuse
 from rlcore.nets.noisy import NoisyLinear
+from rlcore.spaces import MASK, legal_choice, legal_choices
 
 Linear = Callable[[int, int], nn.Module]  # nn.Linear, or NoisyLinear
 
@@ -138,15 +139,21 @@ class ImplicitQuantiles(nn.Module):
         return rest(state.unsqueeze(-2) * phi).transpose(-1, -2)
 
 
+def legal_among(obs: Obs) -> Tensor | None:
+    """Which choices the observation's mask, if it has one, allows; all where it allows none. [..., A] bool"""
+    if not isinstance(obs, dict) or MASK not in obs:
+        return None
+    mask = obs[MASK].bool()
+    return mask | ~mask.any(-1, keepdim=True)
+
+
 def legal_values(value: Tensor, obs: Obs) -> Tensor:
-    """Q(s, a) where the observation's action mask, if it has one, allows a; far below all others elsewhere.
+    """Q(s, a) where a is legal; far below all others elsewhere.
 
     A row without any legal action, such as an episode's last observation, keeps its values. [N, A] → [N, A]
     """
-    if not isinstance(obs, dict) or MASK not in obs:
-        return value
-    mask = obs[MASK].bool()
-    return value.masked_fill(~mask & mask.any(-1, keepdim=True), torch.finfo(value.dtype).min)
+    legal = legal_among(obs)
+    return value if legal is None else value.masked_fill(~legal, torch.finfo(value.dtype).min)
 
 
 def epsilon_greedy(value: Array, lot: Array | None, mask: Array | None = None) -> Array:
@@ -157,25 +164,13 @@ def epsilon_greedy(value: Array, lot: Array | None, mask: Array | None = None) -
     if mask is None:
         best: Array = value.argmax(-1)
         return best if lot is None else np.where(lot < 0, best, (lot * value.shape[-1]).astype(np.int64))
-    legal = mask | ~mask.any(-1, keepdims=True)
-    best = np.where(legal, value, -np.inf).argmax(-1)
-    if lot is None:
-        return best
-    place = (lot * legal.sum(-1)).astype(np.int64)
-    return np.where(lot < 0, best, (legal.cumsum(-1) > place[:, None]).argmax(-1))
+    best = np.where(legal_choices(mask), value, -np.inf).argmax(-1)
+    return best if lot is None else np.where(lot < 0, best, legal_choice(lot, mask))
 
 
 def epsilon_lots(rng: np.random.Generator, horizon: int, epsilon: float) -> Array:
     """What `epsilon_greedy` needs: with probability ε a uniform number, otherwise −1. → [T]"""
     return np.where(rng.random(horizon) < epsilon, rng.random(horizon), -1.0)
-
-
-def action_mask(obs: Any) -> Array | None:
-    """The part of an observation that says which actions are legal, if it has one. [B, A] bool"""
-    if not isinstance(obs, dict) or MASK not in obs:
-        return None
-    mask: Array = obs[MASK].astype(bool)
-    return mask
 
 
 def numpy_mean(logits: Array, atoms: Array) -> Array:

@@ -27,10 +27,10 @@ class Trunk(nn.Module):
     """
 
     def __init__(self, algo: str, obs_space: spaces.Space[Any], hidden: Sequence[int], core: CoreKind, core_size: int,
-                 shortcut: bool = False):
+                 normalize: bool = False, shortcut: bool = False):
         super().__init__()
         self.shortcut = shortcut
-        self.encoder = encoder_for(algo, obs_space)
+        self.encoder = encoder_for(algo, obs_space, normalize)
         self.body = nn.Sequential(mlp((self.encoder.out_dim, *hidden), "relu"), nn.ReLU())
         self.core = core_for(core, hidden[-1], core_size)
         self.out_dim = int(self.core.out_dim) + (hidden[-1] if shortcut else 0)
@@ -67,9 +67,9 @@ class RecurrentActor(nn.Module):
     """A network of the history for every action dimension: `outputs` numbers, behind a trunk of its own."""
 
     def __init__(self, algo: str, obs_space: spaces.Space[Any], outputs: int, hidden: Sequence[int], core: CoreKind,
-                 core_size: int):
+                 core_size: int, normalize: bool = False):
         super().__init__()
-        self.trunk = Trunk(algo, obs_space, hidden, core, core_size, shortcut=True)
+        self.trunk = Trunk(algo, obs_space, hidden, core, core_size, normalize, shortcut=True)
         self.head = mlp((self.trunk.out_dim, core_size, outputs), "relu")
 
     def forward(self, obs: Obs, memory: Tensor, start: Tensor, burn_in: int) -> Tensor:
@@ -85,9 +85,9 @@ class RecurrentCritics(nn.Module):
     """
 
     def __init__(self, algo: str, obs_space: spaces.Space[Any], action_size: int, hidden: Sequence[int], core: CoreKind,
-                 core_size: int, num: int = 2):
+                 core_size: int, normalize: bool = False, num: int = 2):
         super().__init__()
-        self.trunk = Trunk(algo, obs_space, hidden, core, core_size, shortcut=True)
+        self.trunk = Trunk(algo, obs_space, hidden, core, core_size, normalize, shortcut=True)
         self.members = EnsembleMLP(num, (self.trunk.out_dim + action_size, core_size))
         self.fused = Fused(self.members)
 

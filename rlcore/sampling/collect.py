@@ -18,6 +18,7 @@ from rlcore.data.rollout import Rollout
 from rlcore.envs.make import Env
 from rlcore.envs.state import load_env_state, save_env_state
 from rlcore.protocols import Policy
+from rlcore.spaces import MASK, legal_choice
 
 
 class Sampler(Protocol):
@@ -139,8 +140,7 @@ class Collector:
         for name, part in _parts(self.block.obs):
             part[0, self.mine] = dict(_parts(last.obs))[name][-1, self.mine]
         if step < self.random_steps:
-            random = self.policy.actions.random
-            self._walk(self._for_each_env(lambda rng, _env: random(rng, self.horizon)), self._random)
+            self._walk(self._for_each_env(self._chance), self._random)
         else:
             noise = self.policy.noise
             self._walk(self._for_each_env(lambda rng, env: noise(rng, self.horizon, step, env)), self.policy.act)
@@ -165,9 +165,18 @@ class Collector:
         every[:, self.mine] = drawn
         return every
 
-    def _random(self, obs: Any, memory: Array, actions: Array) -> tuple[Array, Array]:
-        """Actions drawn beforehand; a recurrent policy sees the observation all the same."""
+    def _chance(self, rng: np.random.Generator, _env: int) -> Array:
+        """What one environment needs to act at random: actions, or a lot each where observations say what is legal."""
+        return rng.random(self.horizon) if self._masked else self.policy.actions.random(rng, self.horizon)
+
+    def _random(self, obs: Any, memory: Array, chance: Array) -> tuple[Array, Array]:
+        """Actions drawn beforehand, or by lot among the legal; a recurrent policy sees the observation all the same."""
+        actions = legal_choice(chance, obs[MASK].astype(bool)) if self._masked else chance
         return actions, self.policy.act(obs, memory)[1] if self.policy.memory_size else memory
+
+    @property
+    def _masked(self) -> bool:
+        return self.policy.actions.kind == "discrete" and isinstance(self.block.obs, dict) and MASK in self.block.obs
 
     def _walk(self, noise: Array, act: Callable[[Any, Array, Array], tuple[Array, Array]]) -> None:
         obs, action, to_env = self.block.obs, self.block.arrays["action"], self.policy.actions.to_env

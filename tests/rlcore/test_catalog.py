@@ -8,12 +8,14 @@ import pytest
 
 from rlcore import catalog
 from rlcore.config import ConfigError
+from rlcore.envs.families import register_family
 
 PLACES = list(catalog.ENVIRONMENTS.values())
 
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.id)
 def test_an_environment_has_the_spaces_and_the_time_limit_that_are_listed(place: catalog.Environment):
+    register_family(place.id)
     env = gym.make(place.id)
     assert env.observation_space.shape == (place.obs_dim,)
     if place.acts == "discrete":
@@ -33,7 +35,8 @@ def test_an_environment_has_the_spaces_and_the_time_limit_that_are_listed(place:
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.id)
 def test_every_pair_has_a_config_or_a_reason_why_not(algo: str, place: catalog.Environment):
     reason = catalog.refusal(algo, place.id)
-    assert bool(reason) == (place.acts not in catalog.ALGORITHMS[algo].acts)
+    able = catalog.ALGORITHMS[algo]
+    assert bool(reason) == (place.acts not in able.acts or (able.needs_cost and not place.gives_cost))
     if not reason:
         start = catalog.preset(algo, place.id)
         assert start.env_steps >= 10_000
@@ -73,8 +76,14 @@ def test_changes_win_over_presets_and_presets_over_defaults():
     assert catalog.config_for("ppo", "SomethingElse-v7").gamma == catalog.config_class("ppo")().gamma
 
 
-def test_names_are_found_in_any_case_and_unknown_ones_get_the_nearest():
-    assert catalog.algorithm("PPO") is catalog.ALGORITHMS["ppo"]
+@pytest.mark.parametrize(("written", "name"), [("PPO", "ppo"), ("QR-DQN", "qrdqn"), ("sac-discrete", "sac_discrete"),
+                                               ("ppo-lagrangian", "ppo_lagrangian"), ("R2d2", "r2d2")])
+def test_names_are_found_however_they_are_written(written: str, name: str):
+    assert catalog.algorithm(written) is catalog.ALGORITHMS[name]
+    assert catalog.config_class(written) is catalog.config_class(name)
+
+
+def test_unknown_names_get_the_nearest():
     with pytest.raises(ConfigError, match=r"Unknown algorithm 'poo'; did you mean 'ppo'\? Known: a2c, ddpg, dqn"):
         catalog.algorithm("poo")
     with pytest.raises(ConfigError, match=r"Unknown environment 'Cartpole'; did you mean 'CartPole-v1'\? Known: Acr"):

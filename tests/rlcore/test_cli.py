@@ -48,10 +48,12 @@ def test_a_yaml_file_gives_settings_and_an_option_beats_it(caplog: pytest.LogCap
     (["--gamma", "1.5"], "PPOConfig.gamma=1.5 must be between 0 and 1"),
     (["--hidden", "64"], "PPOConfig.hidden=64 is not valid"),
     (["--num_minibatches", "5"], "must divide the rollout of 32 steps"),
-    (["--env_steps", "0"], "env_steps=0 must be at least 1"),
+    (["--env_steps", "0"], "env_steps=0 must be a whole number of at least 1"),
     (["--env", "CartPol-v1"], "Unknown environment 'CartPol-v1'; did you mean 'CartPole-v1'?"),
     (["--config", "missing.yaml"], "--config missing.yaml cannot be read"),
-    (["--config", "typo.yaml"], "PPOConfig has no setting 'lerning_rate'; did you mean 'learning_rate'?"),
+    (["--config", "typo.yaml"], "PPO has no setting and train no option 'lerning_rate'; did you mean 'learning_rate'?"),
+    (["--config", "step.yaml"], "train no option 'env_step'; did you mean 'env_steps'?"),
+    (["--config", "other.yaml"], "--config other.yaml holds settings of DQN, not of PPO"),
     (["--config", "list.yaml"], "--config list.yaml must hold `name: value` lines, not a list"),
     (["--lerning_rate", "1"], "'lerning_rate'; did you mean 'learning_rate'?"),
     (["--learning", "1"], "'learning'; did you mean 'learning_rate'?"),
@@ -60,6 +62,8 @@ def test_what_cannot_work_costs_one_sentence_and_leaves_no_run(
         caplog: pytest.LogCaptureFixture, words: list[str], sentence: str):
     Path("typo.yaml").write_text("lerning_rate: 1\n")
     Path("list.yaml").write_text("- 1\n")
+    Path("step.yaml").write_text("env_step: 100\n")
+    Path("other.yaml").write_text("algo: dqn\n")
     heard = said(caplog, "train", "ppo", *TINY, *words, status=2)
     assert sentence in heard
     assert "\n" not in heard
@@ -116,3 +120,47 @@ def test_a_run_is_evaluated_filmed_and_listed(caplog: pytest.LogCaptureFixture):
 @pytest.mark.parametrize("command", ["resume", "evaluate", "video"])
 def test_a_folder_that_is_no_run_is_named(command: str, caplog: pytest.LogCaptureFixture):
     assert "nowhere is not a run folder" in said(caplog, command, "nowhere", status=2)
+
+
+def test_a_switch_without_a_value_is_on(caplog: pytest.LogCaptureFixture):
+    said(caplog, "train", "ppo", "--normalize_obs", *TINY)
+    assert config_of("run")["normalize_obs"] is True
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out.startswith("rlcore ")
+
+
+def test_a_file_may_hold_the_runs_options_too_and_a_run_can_be_had_again(caplog: pytest.LogCaptureFixture):
+    file = {"env": "CartPole-v1", "env_steps": 128, "seed": 5, "num_envs": 2, "horizon": 16, "num_minibatches": 4,
+            "sampler": "serial", "freeze": "critic", "run_dir": "first"}
+    Path("mine.yaml").write_text(yaml.safe_dump(file))
+    said(caplog, "train", "ppo", "--config", "mine.yaml", "--env_steps", "64")
+    first = open_run(Path("first")).config
+    assert (first["env_steps"], first["seed"], first["freeze"]) == (64, 5, ["critic"])
+
+    said(caplog, "train", "ppo", "--config", "first/config.yaml", "--seed", "6", "--run_dir", "second")
+    second = open_run(Path("second")).config
+    assert {name for name in first if first[name] != second[name]} == {"seed"}
+
+
+def test_train_without_an_environment_says_so(caplog: pytest.LogCaptureFixture):
+    assert "--env CartPole-v1" in said(caplog, "train", "ppo", status=2)
+
+
+def test_an_algorithm_may_be_written_as_its_paper_does(caplog: pytest.LogCaptureFixture):
+    said(caplog, "train", "QR-DQN", "--env", "CartPole-v1", "--env_steps", "20", "--learning_starts", "15",
+         "--run_dir", "run")
+    assert open_run(Path("run")).config["algo"] == "qrdqn"
+
+
+def test_a_run_is_made_longer_and_its_best_agent_filmed(caplog: pytest.LogCaptureFixture):
+    said(caplog, "train", "ppo", *TINY, "--evaluate_every", "64", "--evaluate_episodes", "1")
+    said(caplog, "resume", "run", "--env_steps", "320")
+    assert open_run(Path("run")).status.env_steps == 320
+    best = int(next(Path("run/best").iterdir()).name)
+    assert said(caplog, "video", "run", "--checkpoint", "best").endswith(f"{best:012d}.mp4")
+    assert "320 env steps already" in said(caplog, "resume", "run", "--env_steps", "300", status=2)

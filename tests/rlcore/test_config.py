@@ -111,3 +111,18 @@ def test_nearest_says_nothing_where_nothing_is_near():
 def test_a_missing_part_names_the_command_that_installs_it():
     assert str(MissingExtra("backend='envpool'", "envpool")) == (
         "backend='envpool' needs an optional part. Install it with: pip install \"rl-copilot[envpool]\"")
+
+
+@pytest.mark.parametrize(("name", "value"), [("epochs", 2.5), ("horizon", "128"), ("normalize_obs", "false"),
+                                             ("activation", "gelu"), ("learning_rate", lambda _: 1e-3),
+                                             ("gamma", None), ("hidden", 64), ("hidden", (64, "64")), ("epochs", True)])
+def test_a_config_made_by_hand_is_checked_in_the_same_words(name: str, value: object):
+    with pytest.raises(ConfigError, match=rf"PPOConfig\.{name}=.* is not valid: Input should be"):
+        PPOConfig(**{name: value})
+
+
+def test_a_list_becomes_the_tuple_that_is_meant_and_a_whole_number_the_float():
+    made = PPOConfig(hidden=[32, 16], gamma=1)
+    assert made == PPOConfig(hidden=(32, 16), gamma=1.0)
+    assert isinstance(made.hidden, tuple)
+    assert isinstance(made.gamma, float)

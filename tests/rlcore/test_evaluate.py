@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import av
+import gymnasium as gym
 import numpy as np
 import pytest
 from PIL import Image, ImageSequence
@@ -11,6 +12,7 @@ from scipy.stats import trim_mean
 import rlcore as rl
 from rlcore.evaluation.evaluate import Evaluation
 from rlcore.evaluation.statistics import bootstrap_interval, iqm
+from rlcore.runs import read_evaluations
 
 
 class Zero:
@@ -117,11 +119,50 @@ def test_a_film_may_be_a_gif_and_nothing_else():
         rl.record_video(Zero(), "CartPole-v1", "film.avi")
 
 
+class Blind(gym.Env):
+    """One step, nothing to see."""
+
+    observation_space, action_space = gym.spaces.Box(-1, 1, (2,)), gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        return np.zeros(2, np.float32), 0.0, True, False, {}
+
+
+class Vague(Blind):
+    """It knows the word, and still draws nothing."""
+
+    def __init__(self, render_mode=None):
+        self.render_mode = render_mode
+
+    def render(self):
+        return None
+
+
+@pytest.mark.parametrize("world", [Blind, Vague])
+def test_an_environment_that_draws_nothing_is_told_what_a_film_needs(world: type[gym.Env]):
+    needs = r"cannot draw itself\..* must take the keyword render_mode='rgb_array'"
+    with pytest.raises(rl.ConfigError, match=needs) as caught:
+        rl.record_video(Zero(), world, "film.mp4")
+    assert "OpenGL" not in str(caught.value)
+
+
+def test_the_best_agent_can_be_filmed():
+    rl.train("ppo", "CartPole-v1", {"num_envs": 2, "horizon": 32, "num_minibatches": 2, "epochs": 8}, env_steps=640,
+             evaluate_every=64, evaluate_episodes=2, run_dir="run", progress=False)
+    rows = read_evaluations(Path("run"))
+    best = max(rows, key=lambda row: row["mean"])["step"]
+    assert rl.record_video("run", which="best", max_steps=3).name == f"{best:012d}.mp4"
+
+
 def test_an_environment_that_cannot_be_drawn_says_so_and_leaves_no_half_film(monkeypatch: pytest.MonkeyPatch):
     def render(_: object) -> None:
         raise OSError("no screen")
 
     monkeypatch.setattr("gymnasium.envs.classic_control.cartpole.CartPoleEnv.render", render)
-    with pytest.raises(rl.ConfigError, match=r"CartPole-v1 cannot be drawn on this machine \(OSError: no screen\)"):
+    with pytest.raises(rl.ConfigError, match=r"CartPole-v1 cannot be drawn on this machine \(OSError: no screen\)\.$"):
         rl.record_video(Zero(), "CartPole-v1", "film.mp4")
     assert not list(Path().iterdir())

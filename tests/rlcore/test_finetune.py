@@ -1,5 +1,6 @@
 """Beginning as another run's agent, and holding parts of it still."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -50,9 +51,16 @@ def test_frozen_parts_stay_so_when_the_run_is_resumed(before: rl.PPO):
     assert not torch.equal(weights(before)["actor.2.weight"], weights(after)["actor.2.weight"])
 
 
-def test_a_word_that_names_nothing_is_refused_with_the_nearest_name():
-    with pytest.raises(ConfigError, match=r"freeze='model.acto.0' is part .*; did you mean 'model.actor.0'\?"):
-        rl.train("ppo", "Echo-v0", config_of("ppo"), env_steps=128, freeze=["model.acto.0"], progress=False)
+def test_one_word_may_stand_alone(before: rl.PPO):
+    assert moved(before, freeze="critic") == {name for name in weights(before) if not name.startswith("critic")}
+
+
+@pytest.mark.parametrize(("word", "hint"), [("model.acto.0", "; did you mean 'model.actor.0'?"),
+                                            ("actr", "; did you mean 'actor'?"), ("xyzzy", ".")])
+def test_a_word_that_names_nothing_is_refused_with_the_nearest_name(word: str, hint: str):
+    said = f"freeze='{word}' is part of no parameter's name{hint} `rl.describe(agent)` lists them."
+    with pytest.raises(ConfigError, match=f"^{re.escape(said)}$"):
+        rl.train("ppo", "Echo-v0", config_of("ppo"), env_steps=128, freeze=[word], progress=False)
 
 
 @pytest.mark.usefixtures("before")

@@ -1,7 +1,10 @@
 """A trained policy in somebody else's loop."""
 
+from pathlib import Path
+
 import gymnasium as gym
 import numpy as np
+import pytest
 
 import rlcore as rl
 from tests.rlcore.small import config_of
@@ -53,3 +56,21 @@ def test_nested_observations_are_read():
 
     agent = rl.train("ppo", rl.make_env(Nested, 8), config_of("ppo"), env_steps=128, progress=False)
     assert rl.Player(agent)(space.sample()) in (0, 1)
+
+
+def test_a_runs_agent_plays_by_the_runs_name():
+    agent = rl.train("ppo", "CartPole-v1", config_of("ppo"), env_steps=1024, evaluate_every=256, run_dir="run",
+                     progress=False)
+    obs = np.array([0.1, -0.2, 0.3, 0.4], np.float32)
+    for player in (rl.Player("run"), rl.Player(Path("run"), which="best")):
+        assert player(obs) in (0, 1)
+    assert rl.Player("run")(obs) == rl.Player(agent)(obs)
+
+
+def test_what_is_not_one_observation_is_refused_in_one_sentence():
+    agent = rl.train("ppo", "CartPole-v1", config_of("ppo"), env_steps=128, progress=False)
+    env = gym.make("CartPole-v1")
+    for wrong, form in ((np.zeros(3), r"\[3\]"), (np.zeros((1, 4)), r"\[1, 4\]"), (env.reset(), r"\{0: \[4\]\}"),
+                        ({"obs": np.zeros(4)}, r"\{obs: \[4\]\}"), (0.5, r"\[\]")):
+        with pytest.raises(rl.ShapeError, match=rf"sees one observation \[4\] at a time, but got {form}\."):
+            rl.Player(agent)(wrong)

@@ -17,7 +17,6 @@ from typing import Any
 import psutil
 import pytest
 import torch
-import yaml
 
 import rlcore as rl
 from rlcore import checkpoint
@@ -176,16 +175,32 @@ def test_a_stopped_run_resumes_and_finishes(tmp_path: Path):
     process.join(20)
     stopped = open_run(run)
     assert (process.exitcode, stopped.state) == (0, "stopped")
-    extend(run, env_steps=stopped.status.env_steps + 2000)  # a run is as long as its spec says when it is resumed
-    rl.resume(run)
+    rl.resume(run, env_steps=stopped.status.env_steps + 2000)
     finished = open_run(run)
     assert finished.state == "finished"
     assert finished.status.env_steps >= stopped.status.env_steps + 2000
 
 
-def extend(run: Path, env_steps: int) -> None:
-    spec = yaml.safe_load((run / "config.yaml").read_text())
-    (run / "config.yaml").write_text(yaml.safe_dump(spec | {"env_steps": env_steps}))
+def test_a_finished_run_made_longer_is_one_that_had_that_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    seen: list[float] = []
+    learn = rl.PPO.update
+
+    def watched(agent: rl.PPO, rollout: Any, progress: float) -> Any:
+        seen.append(progress)
+        return learn(agent, rollout, progress)
+
+    monkeypatch.setattr(rl.PPO, "update", watched)
+    config = {"num_envs": 4, "horizon": 16, "num_minibatches": 2, "epochs": 1, "hidden": [8],
+              "learning_rate_decay": "constant", "clip_decay": "constant"}
+    for name, env_steps in (("short", 128), ("whole", 256)):
+        rl.train("ppo", "CartPole-v1", config, env_steps=env_steps, seed=1, run_dir=tmp_path / name, progress=False)
+    seen.clear()
+    rl.resume(tmp_path / "short", env_steps=256, progress=False)
+    assert seen == [0.5, 0.75]  # what schedules follow
+    assert state(tmp_path / "short") == state(tmp_path / "whole")
+    assert read_spec(tmp_path / "short").env_steps == 256
+    with pytest.raises(rl.ConfigError, match="short has taken 256 env steps already: env_steps=256 is counted from"):
+        rl.resume(tmp_path / "short", env_steps=256)
 
 
 def test_a_polite_kill_saves_where_it_is(tmp_path: Path):
@@ -235,9 +250,8 @@ def test_an_environment_that_cannot_be_saved_starts_new_episodes_and_nobody_lear
     run = tmp_path / "run"
     config = rl.DQNConfig(hidden=(16,), learning_starts=20, capacity=1000, train_every=1)
     rl.train("dqn", "LunarLander-v3", config, env_steps=60, seed=1, run_dir=run)
-    extend(run, env_steps=100)
     with caplog.at_level(logging.WARNING, "rlcore"):
-        agent = rl.resume(run)
+        agent = rl.resume(run, env_steps=100)
     assert "LunarLander-v3 cannot save its environments' state: they start new episodes" in caplog.text
     assert open_run(run).status.env_steps == 100
     assert read_spec(run).env_steps == 100

@@ -5,7 +5,7 @@ import pytest
 from gymnasium import spaces
 
 from rlcore.config import ShapeError
-from rlcore.spaces import Actions, require_actions
+from rlcore.spaces import Actions, action_mask, legal_choice, require_actions
 
 INF = float("inf")
 
@@ -87,3 +87,21 @@ def test_the_wrong_kind_of_action_names_who_can():
         require_actions("DQN", box([-1], [1]), {"discrete"}, instead="SAC or PPO")
     with pytest.raises(ShapeError, match=r"X needs a multi-discrete or discrete|X needs a discrete or multi-discrete"):
         require_actions("X", box([-1], [1]), {"discrete", "multi_discrete"}, instead="PPO")
+
+
+def test_a_lot_falls_on_each_legal_choice_equally_often_and_on_none_other():
+    mask = np.array([[0, 1, 0, 1, 1], [0, 0, 1, 0, 0], [0, 0, 0, 0, 0]], bool)
+    # thirty evenly spaced lots: ten for each of three legal choices, six for each of all five where none is legal
+    drawn = np.stack([legal_choice(np.full(3, (place + 0.5) / 30), mask) for place in range(30)])
+    assert np.bincount(drawn[:, 0], minlength=5).tolist() == [0, 10, 0, 10, 10]
+    assert np.bincount(drawn[:, 1], minlength=5).tolist() == [0, 0, 30, 0, 0]
+    assert np.bincount(drawn[:, 2], minlength=5).tolist() == [6, 6, 6, 6, 6]
+    almost = np.full(3, np.nextafter(1.0, 0.0))
+    assert legal_choice(almost, mask).tolist() == [4, 2, 4]
+
+
+def test_only_a_dictionary_with_that_part_has_a_mask():
+    mask = np.int8([[1, 0]])
+    assert action_mask({"obs": mask, "action_mask": mask}).tolist() == [[True, False]]
+    assert action_mask({"obs": mask}) is None
+    assert action_mask(mask) is None

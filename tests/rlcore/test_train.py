@@ -225,7 +225,7 @@ def test_what_cannot_work_is_refused_before_a_folder_exists(algo: str, env: str,
 def test_a_config_of_another_algorithm_a_run_of_no_steps_and_a_missing_device_are_refused():
     with pytest.raises(rl.ConfigError, match="takes a DQNConfig, not PPOConfig"):
         rl.train("dqn", "CartPole-v1", rl.PPOConfig(), env_steps=100, run_dir="run")
-    with pytest.raises(rl.ConfigError, match="env_steps=0 must be at least 1"):
+    with pytest.raises(rl.ConfigError, match="env_steps=0 must be a whole number of at least 1"):
         rl.train("dqn", "CartPole-v1", env_steps=0, run_dir="run")
     with pytest.raises(rl.ConfigError, match="device='gpu' cannot be used here"):
         rl.train("dqn", "CartPole-v1", env_steps=10, run_dir="run", device="gpu")

@@ -9,7 +9,8 @@ import torch
 
 import rlcore as rl
 from rlcore.__main__ import main
-from rlcore.config import build
+from rlcore.catalog import config_for
+from rlcore.config import build, to_dict
 from rlcore.restore import agent_state
 from rlcore.runs import read_evaluations, read_metrics, read_spec
 
@@ -89,9 +90,11 @@ def test_callbacks_see_every_row_and_may_end_the_run():
 
 @pytest.mark.parametrize(("options", "message"), [
     ({"patience": 2}, "counts evaluations: give evaluate_every too"),
-    ({"evaluate_every": 0}, "evaluate_every=0 must be at least 1"),
+    ({"evaluate_every": 0}, "evaluate_every=0 must be a whole number of at least 1"),
     ({"sampler": "parallel", "backend": "native"}, "sampler='parallel' steps environments with backend='sync'"),
     ({"start_from": "nowhere"}, "nowhere has no checkpoint yet"),
+    ({"sampler": "serail"}, r"Unknown sampler 'serail'; did you mean 'serial'\? Known: serial, batched, "),
+    ({"env_steps": 10.5}, "env_steps=10.5 must be a whole number of at least 1"),
 ])
 def test_what_cannot_work_is_refused_before_anything_is_written(options: dict[str, Any], message: str):
     with pytest.raises(rl.ConfigError, match=message):
@@ -119,6 +122,21 @@ def test_an_async_run_weighs_old_actions_and_resumes_exactly():
     assert read_spec(Path("part")).sampler == "async"
     rl.resume("part", progress=False)
     assert weights(agent_state(Path("whole"))[1]) == weights(agent_state(Path("part"))[1])
+
+
+def test_a_mapping_changes_the_preset_and_a_length_may_be_written_as_a_float():
+    rl.train("ppo", "CartPole-v1", {"gamma": 0.9, "hidden": [8]}, env_steps=1e3, run_dir="run", progress=False)
+    spec = read_spec(Path("run"))
+    preset = to_dict(config_for("ppo", "CartPole-v1"))
+    assert spec.config == preset | {"gamma": 0.9, "hidden": [8]}
+    assert (spec.env_steps, type(spec.env_steps)) == (1000, int)
+
+
+def test_describe_can_be_called_twice_and_no_public_name_is_also_a_module():
+    agent = short("run", env_steps=128)
+    assert rl.describe(agent) == rl.describe(agent)
+    modules = {path.stem for path in Path(rl.__path__[0]).iterdir()}
+    assert not modules & {*rl.__all__}
 
 
 def test_describe_names_every_network_optimiser_and_shape(caplog: pytest.LogCaptureFixture):

@@ -17,14 +17,14 @@ LINE, UNIT = spaces.Box(-100, 100, (1,), np.float32), spaces.Box(-1, 1, (1,), np
 
 
 def test_targets_are_the_lagging_critics_value_of_the_lagging_actors_action():
-    batch = ddpg_targets(picked([1.0, 1.0], [0.5, 0.0]), Says(0.3), Slopes([6.0], slope=2.0))
+    batch = ddpg_targets(picked([1.0, 1.0], [0.5, 0.0]), torch.ones(2), Says(0.3), Slopes([6.0], slope=2.0))
     # 1 + ½·(6 + 2·tanh 0.3); and 1 where the task ended
     assert batch.target.tolist() == pytest.approx([1 + 0.5 * (6 + 2 * np.tanh(0.3)), 1.0])
 
 
 def test_the_losses_are_half_the_squared_error_and_minus_the_value_without_dummy_rows():
     zero = torch.zeros(3, 1)
-    batch = DDPGBatch(zero, zero, torch.tensor([3.0, 5.0, 1e6]), torch.tensor([1.0, 1, 0]))
+    batch = DDPGBatch(zero, zero, torch.tensor([3.0, 5.0, 1e6]), torch.tensor([1.0, 1, 0]), torch.ones(3))
     assert ddpg_critic_loss(Slopes([1.0]), batch)[0].item() == (0.5 * 2**2 + 0.5 * 4**2) / 2
     assert ddpg_loss(Says(0.3), Slopes([1.0], slope=2.0), batch).item() == pytest.approx(-1 - 2 * np.tanh(0.3))
 

@@ -255,24 +255,25 @@ def test_frames_stored_once_teach_what_whole_stacks_teach(prioritized: bool):
 
 
 def test_priorities_are_the_errors_to_the_power_alpha_once():
-    agent = tiny(prioritized=True, alpha=0.5, learning_rate=0.0, batch_size=64)
+    agent = tiny(prioritized=True, priority_alpha=0.5, learning_rate=0.0, batch_size=64)
     fill(agent)
     agent.update()
     rows = torch.arange(20)
     batch = dqn_targets(agent.memory.transitions(rows, 0.99), ONE, agent.online, agent.target, None, agent.cfg)
     error = (agent.online(batch.obs).detach()[rows, batch.action] - batch.target).abs().numpy()
-    leaves = agent.ranked.picker.tree.leaves
+    leaves = agent.replay.picker.tree.leaves
     np.testing.assert_allclose(leaves[:20], (error + 1e-6) ** 0.5, rtol=1e-4)
     assert (leaves[20:] == 0).all()
 
 
 def test_beta_rises_to_one_and_the_learning_rate_falls_to_zero_with_the_env_steps():
-    agent = tiny(prioritized=True, beta=0.4, beta_steps=40, learning_rate=1e-2, learning_rate_steps=40)
+    agent = tiny(prioritized=True, priority_beta=0.4, priority_beta_steps=40, learning_rate=1e-2,
+                 learning_rate_steps=40)
     found = []
     for _ in range(3):
         fill(agent)  # 20 steps each
         agent.update()
-        found += [agent.ranked.picker.beta, agent.optimizer.param_groups[0]["lr"]]
+        found += [agent.replay.picker.beta, agent.optimizer.param_groups[0]["lr"]]
     assert found == pytest.approx([0.7, 5e-3, 1.0, 0.0, 1.0, 0.0])
 
 

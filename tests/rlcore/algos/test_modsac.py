@@ -25,7 +25,7 @@ LINE, UNIT = spaces.Box(-100, 100, (1,), np.float32), spaces.Box(-1, 1, (1,), np
 
 def test_targets_take_the_smallest_of_all_lagging_critics():
     action, log_prob = squashed_draw(0.3, -1.0, 2)
-    batch = modsac_targets(picked([1.0, 1.0], [0.5, 0.0]), Says(0.3, -1.0), Slopes([0.0] * 3),
+    batch = modsac_targets(picked([1.0, 1.0], [0.5, 0.0]), torch.ones(2), Says(0.3, -1.0), Slopes([0.0] * 3),
                            Slopes([9.0, 4.0, 7.0], slope=2.0), torch.tensor([0.5]))
     assert batch.target[0].item() == pytest.approx(1 + 0.5 * (4 + 2 * action[0].item() - 0.5 * log_prob[0].item()))
     assert batch.target[1].item() == 1.0
@@ -33,7 +33,7 @@ def test_targets_take_the_smallest_of_all_lagging_critics():
 
 def test_critics_have_a_huber_loss_and_the_actor_listens_to_the_mean_of_the_lagging_ones():
     zero = torch.zeros(2, 1)
-    batch = ModSACBatch(zero, zero, torch.tensor([3.0, 1e6]), torch.tensor([1.0, 0]))
+    batch = ModSACBatch(zero, zero, torch.tensor([3.0, 1e6]), torch.tensor([1.0, 0]), torch.ones(2))
     # errors −½ and −4: ⅛ and 3½, averaged
     assert modsac_critic_loss(Slopes([2.5, -1.0]), batch)[0].item() == (0.125 + 3.5) / 2
     action, log_prob = squashed_draw(0.3, -1.0, 2)

@@ -1,6 +1,7 @@
 """What all actor-critic algorithms that learn from memory have in common: who moves, what is saved, which spaces."""
 
 import copy
+import importlib
 import math
 from typing import Any
 
@@ -144,7 +145,10 @@ def test_the_targets_action_is_the_lagging_actors_and_not_the_online_ones(algo: 
 
 @pytest.mark.parametrize("algo", ALL)
 def test_all_state_is_put_back_by_load_state_dict(algo: str):
-    one, other = tiny(algo, normalize_obs=True), tiny(algo, normalize_obs=True)
+    options: dict[str, Any] = {"normalize_obs": True, "normalize_reward": True}
+    if algo in CONTINUOUS:
+        options["prioritized"] = True
+    one, other = tiny(algo, **options), tiny(algo, **options)
     fill(one)
     for _ in range(5):
         one.update()
@@ -245,6 +249,61 @@ def test_targets_over_several_rewards_are_discounted(algo: str, monkeypatch: pyt
     whole = seen[0].discount == 0.125  # ½³; windows at the newest end are shorter
     assert whole.any()
     assert (seen[0].reward[whole] == 1.75).all()  # 1 + ½ + ¼
+
+
+# --- prioritised replay
+
+
+def critic_loss(agent: Any, importance: list[float], rows: slice = slice(None)) -> tuple[float, list[float]]:
+    """Of two made-up steps: the loss, and what they are ranked by."""
+    algo = importlib.import_module(type(agent).__module__)
+    name, title = algo.__name__.rsplit(".", 1)[1], type(agent).__name__
+    target = torch.tensor([[1.0, 2.0], [-3.0, 40.0]]) if name == "tqc" else torch.tensor([1.5, 37.0])
+    batch = getattr(algo, f"{title}Batch")(torch.tensor([[1.0], [2.0]]), torch.zeros(2, 2), target, torch.ones(2),
+                                           torch.tensor(importance))[rows]
+    more = (agent.fractions,) if name == "tqc" else ()
+    loss, error, _ = getattr(algo, f"{name}_critic_loss")(agent.critics, batch, *more)
+    return loss.item(), error.tolist()
+
+
+@pytest.mark.parametrize("algo", CONTINUOUS)
+def test_importance_scales_a_rows_loss_and_leaves_what_it_is_ranked_by_alone(algo: str):
+    agent = tiny(algo)
+    loss, error = critic_loss(agent, [1.0, 0.25])
+    first, second = (critic_loss(agent, [1.0, 1.0], rows) for rows in (slice(0, 1), slice(1, 2)))
+    assert loss == pytest.approx((first[0] + 0.25 * second[0]) / 2, rel=1e-5)
+    assert error == pytest.approx([first[1][0], second[1][0]], rel=1e-5)
+    assert abs(error[1]) > 10 * abs(error[0])
+
+
+@pytest.mark.parametrize("algo", CONTINUOUS)
+def test_steps_that_surprise_are_ranked_and_picked_first_and_weigh_less(algo: str):
+    still = {"learning_rate": 0.0, "tau": 0.0, **({"actor_learning_rate": 0.0} if algo == "ddpg" else {})}
+    agent = tiny(algo, prioritized=True, priority_alpha=1.0, priority_beta=1.0, batch_size=64, **still)
+    fill(agent)
+    agent.memory.rows["reward"].zero_()
+    agent.memory.rows["reward"][7] = 1000.0
+    for _ in range(3):
+        agent.update()
+    leaves = agent.replay.picker.tree.leaves[:30]
+    assert leaves.argmax() == 7
+    # |1000 + γ·Q̄ − Q| with values of small networks; a quantile's Huber loss counts it by ½ on average, of each of five
+    assert leaves[7] == pytest.approx(2500 if algo == "tqc" else 1000, rel=0.02)
+    index, importance = agent.replay.pick(100, np.random.default_rng(0))
+    assert (index == 7).float().mean() == pytest.approx(leaves[7] / leaves.sum(), abs=0.01)
+    # with β = 1 a weight is the smallest priority over the row's own
+    assert importance[index == 7][0].item() == pytest.approx(leaves.min() / leaves[7], rel=1e-4)
+
+
+@pytest.mark.parametrize("algo", CONTINUOUS)
+def test_without_it_all_steps_are_as_likely_and_as_important(algo: str):
+    agent = tiny(algo)
+    fill(agent)
+    before = agent.rng.bit_generator.state
+    index, importance = agent.replay.pick(8, agent.rng)
+    agent.rng.bit_generator.state = before
+    assert index.tolist() == agent.memory.pick(8, agent.rng).tolist()
+    assert importance.tolist() == [1.0] * 8
 
 
 # --- through the front door, on environments whose answers are known

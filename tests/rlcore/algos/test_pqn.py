@@ -44,7 +44,8 @@ def walk(reward: Tensor, terminated: Tensor, truncated: Tensor, valid: Tensor) -
 def test_targets_look_ahead_by_lambda_and_take_the_best_action_at_the_end():
     no = torch.zeros(3, 1, dtype=torch.bool)
     network = Table([0.0, 0], [2.0, 1], [3.0, 4], [0.0, 8])
-    batch = pqn_targets(walk(column(1.0, 1, 1), no, no, ~no), network, PQNConfig(gamma=0.5, q_lambda=0.5))
+    data = walk(column(1.0, 1, 1), no, no, ~no)
+    batch = pqn_targets(data, data.reward, network, PQNConfig(gamma=0.5, q_lambda=0.5))
     # t2: 1 + ½·8 = 5;  t1: 1 + ½·(½·4 + ½·5) = 3.25;  t0: 1 + ½·(½·2 + ½·3.25) = 2.3125
     assert batch.target.tolist() == [2.3125, 3.25, 5]
 
@@ -53,9 +54,11 @@ def test_value_and_credit_stop_at_termination_but_only_credit_stops_at_truncatio
     ended, cut = column(False, True, False), column(False, False, False)
     network = Table([0.0, 0], [2.0, 1], [3.0, 4], [0.0, 8])
     cfg, valid = PQNConfig(gamma=0.5, q_lambda=1.0), column(True, True, False)
-    batch = pqn_targets(walk(column(1.0, 1, 0), ended, cut, valid), network, cfg)
+    data = walk(column(1.0, 1, 0), ended, cut, valid)
+    batch = pqn_targets(data, data.reward, network, cfg)
     assert batch.target[:2].tolist() == [1.5, 1]     # nothing follows the second step
-    batch = pqn_targets(walk(column(1.0, 1, 0), cut, ended, valid), network, cfg)
+    data = walk(column(1.0, 1, 0), cut, ended, valid)
+    batch = pqn_targets(data, data.reward, network, cfg)
     assert batch.target[:2].tolist() == [2.5, 3]     # 1 + ½·4: the observation that the clock hid is worth 4
     assert batch.weight.tolist() == [1, 1, 0]
 

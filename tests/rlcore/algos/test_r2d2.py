@@ -248,6 +248,15 @@ def test_every_parameter_moves_and_the_target_network_every_so_many_updates():
     assert [name for name, param in agent.online.named_parameters() if torch.equal(param, before[name])] == []
 
 
+def test_priorities_that_came_without_their_sequences_end_with_the_first_steps_of_its_own():
+    one, other = tiny(), tiny()
+    one.remember(noise_rollout(one, 30))
+    other.load_state_dict(copy.deepcopy(one.state_dict()))
+    other.remember(noise_rollout(other, 10))
+    # of ten steps two sequences of six are complete, from 0 and from 3
+    assert np.flatnonzero(other.picker.tree.leaves).tolist() == [0, 1, 2, 3]
+
+
 def test_all_state_is_put_back_by_load_state_dict():
     one, other = tiny(), tiny()
     one.remember(noise_rollout(one, 20))

@@ -94,7 +94,7 @@ def test_the_target_network_begins_as_a_copy_and_every_part_of_the_online_one_mo
 
 
 def test_what_surprised_is_ranked_by_its_divergence_to_the_power_alpha_once():
-    agent = tiny(learning_rate=0.0, alpha=0.5, batch_size=64, n_step=1)
+    agent = tiny(learning_rate=0.0, priority_alpha=0.5, batch_size=64, n_step=1)
     for name, param in agent.online.named_parameters():
         if "sigma" in name:  # without noise the errors can be found again
             param.data.zero_()
@@ -104,7 +104,7 @@ def test_what_surprised_is_ranked_by_its_divergence_to_the_power_alpha_once():
     batch = rainbow_targets(agent.memory.transitions(torch.arange(20), 0.99), torch.ones(20), agent.online,
                             agent.target, agent.atoms)
     error = rainbow_loss(agent.online, batch, agent.atoms)[1].numpy()
-    np.testing.assert_allclose(agent.ranked.picker.tree.leaves[:20], (error + 1e-6) ** 0.5, rtol=1e-3)
+    np.testing.assert_allclose(agent.replay.picker.tree.leaves[:20], (error + 1e-6) ** 0.5, rtol=1e-3)
 
 
 def test_pixels_in_a_dictionary_with_a_mask_are_learnt_from_and_no_illegal_action_is_taken():

@@ -15,8 +15,8 @@ LINE, UNIT = spaces.Box(-100, 100, (1,), np.float32), spaces.Box(-1, 1, (1,), np
 def test_targets_take_the_smallest_of_the_judges_only():
     action, log_prob = squashed_draw(0.3, -1.0, 2)
     lagging = Slopes([9.0, 1.0, 7.0, 5.0], slope=2.0)
-    batch = redq_targets(picked([1.0, 1.0], [0.5, 0.0]), torch.tensor([2, 0]), Says(0.3, -1.0), Slopes([0.0] * 4),
-                         lagging, torch.tensor([0.5]))
+    batch = redq_targets(picked([1.0, 1.0], [0.5, 0.0]), torch.ones(2), torch.tensor([2, 0]), Says(0.3, -1.0),
+                         Slopes([0.0] * 4), lagging, torch.tensor([0.5]))
     # of critics 2 and 0 the smaller says 7, though another says 1
     assert batch.target[0].item() == pytest.approx(1 + 0.5 * (7 + 2 * action[0].item() - 0.5 * log_prob[0].item()))
     assert batch.target[1].item() == 1.0
@@ -24,7 +24,7 @@ def test_targets_take_the_smallest_of_the_judges_only():
 
 def test_all_critics_learn_and_the_actor_listens_to_their_mean():
     zero = torch.zeros(1, 1)
-    batch = REDQBatch(zero, zero, torch.tensor([3.0]), torch.ones(1))
+    batch = REDQBatch(zero, zero, torch.tensor([3.0]), torch.ones(1), torch.ones(1))
     assert redq_critic_loss(Slopes([1.0, 2.0, 5.0]), batch)[0].item() == 0.5 * (2**2 + 1**2 + 2**2)
     action, log_prob = squashed_draw(0.3, -1.0, 1)
     loss, entropy = redq_loss(Says(0.3, -1.0), Slopes([1.0, 2.0, 6.0], slope=2.0), batch, torch.tensor([0.5]))

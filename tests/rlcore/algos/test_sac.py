@@ -103,9 +103,9 @@ def test_acting_draws_from_the_same_policy_that_learning_assumes():
 def test_prioritised_replay_picks_what_it_errs_on_never_a_dummy_and_never_the_row_without_a_successor():
     agent = tiny(prioritized=True, priority_alpha=1.0, batch_size=500)
     fill(agent, dummies=(5, 11))
-    assert agent.picker is not None
-    agent.picker.learned(np.arange(20), np.where(np.arange(20) == 7, 81.0, 1.0))
-    index, importance = agent._pick()
+    picker = agent.replay.picker
+    picker.learned(np.arange(20), np.where(np.arange(20) == 7, 81.0, 1.0))
+    index, importance = agent.replay.pick(500, agent.rng)
     counts = np.bincount(index.numpy(), minlength=51)
     assert counts[[5, 11]].sum() == 0
     assert counts[20:].sum() == 0
@@ -115,31 +115,20 @@ def test_prioritised_replay_picks_what_it_errs_on_never_a_dummy_and_never_the_ro
     assert importance[index != 7][0].item() == pytest.approx(1, rel=1e-4)
     for _ in range(4):  # wraps around: the row that is written next holds only a successor
         fill(agent)
-        assert agent.picker.tree.leaves[agent.memory.head] == 0
-        assert np.count_nonzero(agent.picker.tree.leaves) <= 50
+        assert picker.tree.leaves[agent.memory.head] == 0
+        assert np.count_nonzero(picker.tree.leaves) <= 50
 
 
-def test_prioritised_replay_learns_new_errors_and_keeps_them_in_a_checkpoint():
-    agent, other = tiny(prioritized=True), tiny(prioritized=True)
-    fill(agent)
-    assert agent.picker is not None and other.picker is not None
-    before = agent.picker.tree.leaves.copy()
-    agent.update()
-    assert not np.array_equal(agent.picker.tree.leaves, before)
-    other.load_state_dict(agent.state_dict())
-    assert np.array_equal(agent.picker.tree.leaves, other.picker.tree.leaves)
-
-
-def test_rewards_are_scaled_by_a_number_and_by_the_deviation_of_returns():
-    assert tiny(reward_scale=0.25)._scaled(torch.tensor([8.0])).item() == 2
-    agent = tiny(normalize_reward=True, gamma=0.0)
-    obs, action = torch.randn(5, 1, 1), torch.zeros(4, 1, 2)
-    agent.remember(rollout(obs, action, torch.tensor([[10.0], [-10], [10], [-10]])))  # γ = 0: returns deviate by 10
-    assert agent._scaled(torch.tensor([20.0])).item() == pytest.approx(2, rel=1e-3)
-    assert agent.memory.rows["reward"][0].item() == 10  # remembered as they were: the scale still changes
-    other = tiny(normalize_reward=True, gamma=0.0)
-    other.load_state_dict(agent.state_dict())
-    assert other._scaled(torch.tensor([20.0])).item() == pytest.approx(2, rel=1e-3)
+def test_rewards_are_multiplied_by_their_scale_also_after_normalising():
+    targets = []
+    for changes in ({}, {"reward_scale": 0.25}, {"normalize_reward": True, "reward_scale": 0.25}):
+        agent = tiny(gamma=0.0, **changes)  # γ = 0: targets are rewards
+        agent.remember(rollout(torch.zeros(5, 1, 1), torch.zeros(4, 1, 2), torch.tensor([[10.0], [-10], [10], [-10]])))
+        with torch.no_grad():
+            agent.critic_params.zero_()     # so the loss is the mean of both critics' ½·target²
+        targets.append(agent.update()["loss/value"].item() ** 0.5)
+    # 10, a quarter of it, and a quarter of 1: the rewards deviate by 10
+    assert targets == pytest.approx([10, 2.5, 0.25], rel=1e-3)
 
 
 def test_gradients_are_scaled_down_to_their_limit():

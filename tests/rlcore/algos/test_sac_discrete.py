@@ -1,6 +1,8 @@
 """SAC-Discrete's exact expectations, worked out by hand; what it shares with its relatives is tested beside it."""
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,15 +13,23 @@ from rlcore.algos.sac_discrete import (
     SACDiscrete,
     SACDiscreteBatch,
     SACDiscreteConfig,
+    largest_entropy,
     sac_discrete_critic_loss,
     sac_discrete_loss,
     sac_discrete_targets,
 )
-from tests.rlcore.algos.stand_ins import Says, Slopes, picked
+from tests.rlcore.algos.stand_ins import Says, Slopes, picked, rollout
 
 LINE = spaces.Box(-100, 100, (1,), np.float32)
 QUARTER = Says(math.log(0.25), math.log(0.75))  # π = (¼, ¾)
 SURPRISE = 0.25 * math.log(0.25) + 0.75 * math.log(0.75)  # Σ π·log π
+
+
+class MaskedSlopes(Slopes):
+    """One critic of three choices whose features are the observation's mask."""
+
+    def features(self, obs: Any) -> torch.Tensor:
+        return obs["action_mask"].float()
 
 
 def test_targets_are_the_exact_mean_over_actions_of_the_smaller_critic_less_the_price_of_certainty():
@@ -52,11 +62,73 @@ def test_the_actors_loss_is_an_exact_mean_and_moves_towards_what_is_worth_more()
     assert critics.value.grad is None
 
 
-def test_the_target_entropy_is_a_share_of_that_of_uniform_actions():
-    for choices, share in ((4, 0.5), (6, 0.98), (1, 0.7)):
-        agent = SACDiscrete(LINE, spaces.Discrete(choices), SACDiscreteConfig(hidden=(8,), target_entropy_share=share))
-        assert agent.target_entropy == pytest.approx(share * math.log(choices))
-        assert agent.critics.choices(torch.zeros(5, 1)).shape == (2, 5, choices)
+def batch_of(obs: Any, weight: list[float]) -> SACDiscreteBatch:
+    rows = len(weight)
+    return SACDiscreteBatch(obs, torch.zeros(rows, dtype=torch.int64), torch.zeros(rows), torch.tensor(weight))
+
+
+def test_the_largest_entropy_is_that_of_uniform_legal_actions():
+    assert largest_entropy(batch_of(torch.zeros(2, 1), [1.0, 1]), 6) == pytest.approx(math.log(6))
+    mask = torch.tensor([[1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0], [1, 1, 1, 0]], dtype=torch.int8)
+    # two legal, one, none and so all four; the last row is a dummy
+    masked = batch_of({"obs": torch.zeros(4, 1), "action_mask": mask}, [1.0, 1, 1, 0])
+    assert float(largest_entropy(masked, 4)) == pytest.approx((math.log(2) + 0 + math.log(4)) / 3)
+
+
+def test_the_temperature_falls_exactly_while_the_entropy_is_above_its_share_of_the_largest():
+    for share, direction in ((0.5, -1), (1.0, 1)):
+        agent = SACDiscrete(LINE, spaces.Discrete(4),
+                            SACDiscreteConfig(hidden=(8,), target_entropy_share=share, batch_size=8, capacity=60))
+        agent.remember(rollout(torch.randn(31, 1, 1), torch.zeros(30, 1, dtype=torch.int64)))
+        before = agent.log_alpha.item()
+        entropy = agent.update()["policy/entropy"].item()
+        assert 0.5 * math.log(4) < entropy < math.log(4)  # nearly uniform at first, and never quite
+        assert np.sign(agent.log_alpha.item() - before) == direction
+        assert agent.critics.choices(torch.zeros(5, 1)).shape == (2, 5, 4)
+
+
+def test_an_illegal_next_action_is_worth_nothing_and_adds_no_entropy():
+    after = {"action_mask": torch.tensor([[1, 0, 1], [0, 0, 0]], dtype=torch.int8)}
+    step = replace(picked([1.0, 1.0], [0.5, 0.5]), next_obs=after)
+    stand_in = MaskedSlopes([[4.0, 100.0, 8.0]])
+    batch = sac_discrete_targets(step, Says(0.0, 5.0, math.log(3)), stand_in, stand_in, torch.tensor([0.5]))
+    # of the legal two π = ¼ and ¾: ¼·(4 − ½·log ¼) + ¾·(8 − ½·log ¾)
+    soft = 0.25 * (4 - 0.5 * math.log(0.25)) + 0.75 * (8 - 0.5 * math.log(0.75))
+    assert batch.target[0].item() == pytest.approx(1 + 0.5 * soft)
+    # where nothing is legal, as in an episode's last observation, all three count
+    odds = np.array([1, math.exp(5), 3]) / (1 + math.exp(5) + 3)
+    soft = float((odds * ([4, 100, 8] - 0.5 * np.log(odds))).sum())
+    assert batch.target[1].item() == pytest.approx(1 + 0.5 * soft)
+
+
+def test_the_actors_loss_leaves_illegal_actions_out_and_moves_none_of_their_logits():
+    obs = {"action_mask": torch.tensor([[1, 0, 1]], dtype=torch.int8)}
+    actor = Says(0.0, 5.0, math.log(3))
+    loss, entropy = sac_discrete_loss(actor, MaskedSlopes([[4.0, 100.0, 8.0]]), batch_of(obs, [1.0]),
+                                      torch.tensor([0.5]))
+    expected = -0.25 * math.log(0.25) - 0.75 * math.log(0.75)
+    assert entropy.item() == pytest.approx(expected)
+    assert loss.item() == pytest.approx(-0.5 * expected - (0.25 * 4 + 0.75 * 8))
+    loss.backward()
+    gradient = actor.numbers.grad.tolist()
+    assert gradient[1] == 0
+    assert gradient[0] > 0 > gradient[2]
+
+
+def test_only_legal_actions_are_taken_and_each_as_often_as_the_policy_says():
+    space = spaces.Dict({"obs": LINE, "action_mask": spaces.MultiBinary(3)})
+    agent = SACDiscrete(space, spaces.Discrete(3), SACDiscreteConfig(hidden=(8,)))
+    with torch.no_grad():
+        agent.actor[-1].weight.zero_()
+        agent.actor[-1].bias.copy_(torch.tensor([0.0, 5.0, math.log(3)]))
+    rows = 20_000
+    obs = {"obs": np.zeros((rows, 1), np.float32), "action_mask": np.tile(np.int8([1, 0, 1]), (rows, 1))}
+    memory, noise = np.zeros((rows, 0), np.float32), agent.noise(np.random.default_rng(0), rows, 0, 0)
+    shares = np.bincount(agent.act(obs, memory, noise)[0], minlength=3) / rows
+    assert shares == pytest.approx([0.25, 0, 0.75], abs=0.01)
+    assert set(agent.act(obs, memory)[0]) == {2}
+    obs["action_mask"][:] = 0
+    assert set(agent.act(obs, memory)[0]) == {1}
 
 
 def test_acting_draws_each_choice_as_often_as_the_policy_says():

@@ -14,18 +14,20 @@ LINE, UNIT = spaces.Box(-100, 100, (1,), np.float32), spaces.Box(-1, 1, (1,), np
 def test_targets_smooth_the_lagging_actors_action_with_clipped_noise_and_take_the_smaller_critic():
     cfg = TD3Config(target_noise=0.2, target_noise_clip=0.5)
     noise = torch.tensor([[1.0], [-10.0], [1.0]])
-    batch = td3_targets(picked([1.0, 1.0, 1.0], [0.5, 0.5, 0.0]), noise, Says(0.3), Slopes([8.0, 6.0], slope=2.0), cfg)
+    batch = td3_targets(picked([1.0, 1.0, 1.0], [0.5, 0.5, 0.0]), torch.ones(3), noise, Says(0.3),
+                        Slopes([8.0, 6.0], slope=2.0), cfg)
     centre = float(np.tanh(0.3))
     # noise 0.2 as drawn; −2 clipped to −½; and no future where the task ended
     near, clipped = 6 + 2 * (centre + 0.2), 6 + 2 * (centre - 0.5)
     assert batch.target.tolist() == pytest.approx([1 + 0.5 * near, 1 + 0.5 * clipped, 1.0])
-    far = td3_targets(picked([0.0], [1.0]), torch.tensor([[10.0]]), Says(3.0), Slopes([0.0, 0.0], slope=2.0), cfg)
+    far = td3_targets(picked([0.0], [1.0]), torch.ones(1), torch.tensor([[10.0]]), Says(3.0),
+                      Slopes([0.0, 0.0], slope=2.0), cfg)
     assert far.target.item() == 2.0  # tanh 3 + ½ is beyond the range: 1
 
 
 def test_the_critics_loss_sums_both_and_the_actor_listens_to_the_first_alone():
     zero = torch.zeros(2, 1)
-    batch = TD3Batch(zero, zero, torch.tensor([3.0, 1e6]), torch.tensor([1.0, 0]))
+    batch = TD3Batch(zero, zero, torch.tensor([3.0, 1e6]), torch.tensor([1.0, 0]), torch.ones(2))
     assert td3_critic_loss(Slopes([1.0, 2.0]), batch)[0].item() == 0.5 * (2**2 + 1**2)
     assert td3_loss(Says(0.3), Slopes([9.0, 1.0], slope=2.0), batch).item() == pytest.approx(-9 - 2 * np.tanh(0.3))
 

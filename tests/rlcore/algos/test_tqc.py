@@ -15,8 +15,8 @@ LINE, UNIT = spaces.Box(-100, 100, (1,), np.float32), spaces.Box(-1, 1, (1,), np
 def test_targets_are_the_pooled_quantiles_without_the_largest_less_the_price_of_certainty():
     action, log_prob = squashed_draw(0.3, -1.0, 2)
     lagging = Slopes([[1.0, 5.0, 9.0], [2.0, 3.0, 40.0]], slope=2.0)
-    batch = tqc_targets(picked([1.0, 1.0], [0.5, 0.0]), Says(0.3, -1.0), Slopes([[0.0] * 3] * 2), lagging,
-                        torch.tensor([0.5]), dropped=2)
+    batch = tqc_targets(picked([1.0, 1.0], [0.5, 0.0]), torch.ones(2), Says(0.3, -1.0), Slopes([[0.0] * 3] * 2),
+                        lagging, torch.tensor([0.5]), dropped=2)
     shift = 2 * action[0].item() - 0.5 * log_prob[0].item()
     # pooled and sorted: 1 2 3 5 9 40; 9 and 40 are dropped
     assert batch.target[0].tolist() == pytest.approx([1 + 0.5 * (atom + shift) for atom in (1, 2, 3, 5)])
@@ -25,8 +25,8 @@ def test_targets_are_the_pooled_quantiles_without_the_largest_less_the_price_of_
 
 def test_the_critics_loss_is_the_mean_quantile_huber_over_pairs_summed_over_critics():
     zero = torch.zeros(2, 1)
-    batch = TQCBatch(zero, zero, torch.tensor([[0.0, 3.0], [1e6, 1e6]]), torch.tensor([1.0, 0]))
-    loss, metrics = tqc_critic_loss(Slopes([[0.0, 1.0], [3.0, 3.0]]), batch, torch.tensor([0.25, 0.75]))
+    batch = TQCBatch(zero, zero, torch.tensor([[0.0, 3.0], [1e6, 1e6]]), torch.tensor([1.0, 0]), torch.ones(2))
+    loss, _, metrics = tqc_critic_loss(Slopes([[0.0, 1.0], [3.0, 3.0]]), batch, torch.tensor([0.25, 0.75]))
     # u = target − quantile; weight τ where u ≥ 0, 1 − τ where u < 0; Huber of 1 is ½, of 2 is 1½, of 3 is 2½
     # critic 1: θ=0, τ=¼: u = 0, 3 → 0, ¼·2½;        θ=1, τ=¾: u = −1, 2 → ¼·½, ¾·1½
     # critic 2: θ=3, τ=¼: u = −3, 0 → ¾·2½, 0;       θ=3, τ=¾: u = −3, 0 → ¼·2½, 0
@@ -38,7 +38,7 @@ def test_the_critics_loss_is_the_mean_quantile_huber_over_pairs_summed_over_crit
 
 def test_the_actor_listens_to_the_mean_of_all_quantiles():
     action, log_prob = squashed_draw(0.3, -1.0, 1)
-    batch = TQCBatch(torch.zeros(1, 1), torch.zeros(1, 1), torch.zeros(1, 4), torch.ones(1))
+    batch = TQCBatch(torch.zeros(1, 1), torch.zeros(1, 1), torch.zeros(1, 4), torch.ones(1), torch.ones(1))
     critics = Slopes([[1.0, 5.0, 9.0], [2.0, 3.0, 40.0]], slope=2.0)
     loss, entropy = tqc_loss(Says(0.3, -1.0), critics, batch, torch.tensor([0.5]))
     assert loss.item() == pytest.approx(0.5 * log_prob.item() - 10 - 2 * action.item(), rel=1e-5)

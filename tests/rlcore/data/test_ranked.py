@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from rlcore.data.ranked import Ranked
+from rlcore.data.ranked import Even, Ranked
 from rlcore.data.replay import Ring
 from rlcore.data.rollout import Rollout
 
@@ -70,3 +70,41 @@ def test_a_row_found_not_to_count_is_forgotten():
     index, weight = torch.tensor([0, 2]), torch.tensor([1.0, 0.0])
     ranked.learned(index, torch.tensor([5.0, 5.0]), weight)
     assert pickable(ranked) == [0, 1]
+
+
+def test_beta_rises_in_a_straight_line_with_the_env_steps_and_stays_where_it_is_not_told_to():
+    rising, staying = Ranked(Ring(20, 2), 1, 0.4, beta_steps=8), Ranked(Ring(20, 2), 1, 0.4)
+    found = []
+    for _ in range(3):
+        for ranked in (rising, staying):
+            ranked.add(steps(2))  # of two environments: 4 env steps
+            ranked.pick(1, RNG(0))
+        found.append((rising.picker.beta, staying.picker.beta))
+    assert found == [(pytest.approx(0.7), 0.4), (1, 0.4), (1, 0.4)]
+
+
+def test_priorities_are_put_back():
+    ranked, other = Ranked(Ring(20, 1), 1, 1), Ranked(Ring(20, 1), 1, 1)
+    ranked.add(steps(3, 1))
+    ranked.learned(torch.tensor([0, 1]), torch.tensor([1.0, -3.0]), torch.ones(2))
+    other.load_state_dict(ranked.state_dict())
+    assert other.picker.tree.leaves.tolist() == ranked.picker.tree.leaves.tolist()
+
+
+def test_priorities_that_came_without_their_rows_end_with_the_first_rows_of_its_own():
+    ranked, other = Ranked(Ring(20, 1), 1, 1), Ranked(Ring(20, 1), 1, 1)
+    ranked.add(steps(9, 1))
+    other.load_state_dict(ranked.state_dict())
+    other.add(steps(3, 1))
+    assert pickable(other) == [0, 1, 2]
+
+
+def test_evenly_picked_rows_are_the_rings_own_picks_and_all_as_important():
+    even, ring = Even(Ring(20, 2)), Ring(20, 2)
+    for one in (even, ring):
+        one.add(steps(5))
+    index, importance = even.pick(50, RNG(3))
+    assert index.tolist() == ring.pick(50, RNG(3)).tolist()
+    assert importance.tolist() == [1.0] * 50
+    even.learned(index, torch.full((50,), 9.0), torch.ones(50))
+    assert even.pick(50, RNG(3))[0].tolist() == index.tolist()

@@ -1,5 +1,6 @@
 """The ring that remembers: what is written, what is overwritten, what is picked, and how rows become batches."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from rlcore.config import ConfigError, ShapeError
 from rlcore.data.batch import tree_map
 from rlcore.data.replay import Ring
 from rlcore.data.rollout import Rollout
+from rlcore.data.scale import RewardScale
 
 RNG = np.random.default_rng
 
@@ -176,6 +178,47 @@ def test_a_break_concerns_only_the_environments_that_began_anew():
     block.start[0, 1] = True
     ring.add(block)
     assert ring.transitions(torch.arange(6), gamma=1).weight.tolist() == [1, 1, 1, 0, 1, 1]
+
+
+# --- scaled rewards
+
+def scaling(limit: float = 10.0, **options: Any) -> Ring:
+    """Has learned returns of ±8 with γ = 0, so it divides by 8."""
+    ring = Ring(20, 1, reward_scale=RewardScale(1, gamma=0.0, limit=limit), **options)
+    ring.add(replace(steps(0, 6), reward=torch.tensor([8.0, -8, 8, -8, 8, -8])[:, None]))
+    return ring
+
+
+def test_rewards_are_scaled_when_handed_out_and_kept_as_they_were():
+    ring = scaling()
+    assert ring.transitions(torch.tensor([0, 1]), gamma=0.5).reward.tolist() == pytest.approx([1, -1], rel=1e-3)
+    assert ring.sequences(torch.tensor([2]), 3).reward.flatten().tolist() == pytest.approx([1, -1, 1], rel=1e-3)
+    assert ring.rows["reward"][:2].flatten().tolist() == [8, -8]
+    ring.add(replace(steps(6, 6), reward=torch.tensor([8.0, -8, 8, -8, 8, -8])[:, None] * 7**0.5))
+    # the squares' mean is now (64 + 7·64)/2 = 16², and the same steps are worth half as much
+    assert ring.transitions(torch.tensor([0]), gamma=0.5).reward.item() == pytest.approx(0.5, rel=1e-3)
+
+
+def test_several_rewards_are_clipped_as_one_after_they_were_added_up():
+    ring = scaling(limit=0.7)
+    # 8 − ½·8 + ¼·8 = 6, so ¾ before clipping; clipped one by one it would have been 0.7·¾
+    assert ring.transitions(torch.tensor([0]), gamma=0.5, n=3).reward.item() == pytest.approx(0.7)
+
+
+def test_what_a_step_is_relabelled_to_is_scaled_too():
+    ring = scaling()
+    ring.relabel = lambda _index, found: replace(found, reward=torch.full_like(found.reward, 24.0))
+    assert ring.transitions(torch.tensor([0]), gamma=0.5).reward.item() == pytest.approx(3, rel=1e-3)
+
+
+def test_a_restored_ring_scales_as_before_and_goes_on_with_the_return_under_way():
+    ring, other = (Ring(20, 1, reward_scale=RewardScale(1, gamma=0.5)) for _ in range(2))
+    ring.add(steps(0, 6))
+    other.load_state_dict(ring.state_dict())
+    for one in (ring, other):
+        one.add(steps(6, 2))
+    index = torch.arange(8)
+    assert torch.equal(ring.transitions(index, 0.5).reward, other.transitions(index, 0.5).reward)
 
 
 # --- sequences

@@ -77,3 +77,20 @@ def test_a_box2d_world_cannot_be_saved_and_says_so(name: str):
     env.reset()
     assert save_env_state(env) is None
     env.close()
+
+
+@pytest.mark.parametrize("name", ["FrozenLake-v1", "CliffWalking-v1", "rlcore/StockTrading-v0"])
+@pytest.mark.parametrize("backend", ["sync", None])
+def test_maps_tables_and_markets_are_saved_too(name: str, backend: str | None):
+    one, other = (make_env(name, 2, seed=seed, backend=backend) for seed in (1, 2))
+    one.reset()
+    space, rng = one.action_space, np.random.default_rng(0)
+    discrete = isinstance(space, gym.spaces.MultiDiscrete)
+    actions = [rng.integers(space.nvec) if discrete else rng.uniform(-1, 1, space.shape).astype(np.float32)
+               for _ in range(40)]
+    for action in actions:
+        one.step(action)
+    load_env_state(other, save_env_state(one))
+    for action in actions:
+        for mine, their in zip(one.step(action)[:4], other.step(action)[:4], strict=True):
+            assert np.array_equal(mine, their)

@@ -116,3 +116,16 @@ def test_importing_rlcore_registers_nothing():
     code = ("import rlcore, rlcore.envs.trading, rlcore.envs.chasing, gymnasium\n"
             "print([name for name in gymnasium.registry if name.startswith('rlcore')])")
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_bits_are_flipped_by_name_with_the_reward_that_hindsight_asks_for():
+    env = make_env("rlcore/BitFlip-v0", 2, seed=1)
+    obs, _ = env.reset()
+    assert {name: part.shape for name, part in obs.items()} == {
+        "observation": (2, 8), "achieved_goal": (2, 8), "desired_goal": (2, 8)}
+    for step in range(8):
+        *_, terminated, truncated, _ = env.step(np.array([step, step]))
+        assert not terminated.any()
+        assert truncated.all() == (step == 7)
+    assert env.unwrapped.envs[0].get_wrapper_attr("compute_reward")(np.ones(8), np.ones(8), {}) == 0
+    assert make_env("rlcore/BitFlip-v0", options={"bits": 3}).single_action_space.n == 3

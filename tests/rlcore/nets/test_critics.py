@@ -7,7 +7,8 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from rlcore.nets.critics import Critics, critics_with_copy, learn_obs
+from rlcore.nets.critics import Critics, critics_with_copy
+from rlcore.nets.encoders import learn_obs
 
 VECTOR = spaces.Box(-9, 9, (3,), np.float32)
 IMAGE = spaces.Box(0, 255, (36, 36, 1), np.uint8)
@@ -48,6 +49,6 @@ def test_quantiles_and_choices_have_an_axis_of_their_own():
 
 def test_running_statistics_are_learnt_once_though_two_read_them():
     critics, behind = pair(VECTOR, normalize=True)
-    learn_obs(torch.arange(12.0).reshape(2, 2, 3), critics, behind)
+    learn_obs(torch.arange(12.0).reshape(2, 2, 3), critics.encoder, behind.encoder)
     assert critics.encoder.norm.mean.tolist() == pytest.approx([4.5, 5.5, 6.5], rel=1e-3)
     assert critics.encoder.norm.count.item() == pytest.approx(4, rel=1e-3)

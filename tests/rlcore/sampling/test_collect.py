@@ -1,12 +1,15 @@
 """The one collect loop: what it writes down and how it counts episodes."""
 
 from collections.abc import Callable
+from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium import spaces
 
 from rlcore.config import ShapeError
-from rlcore.envs.make import Env, make_env
+from rlcore.envs.make import Backend, Env, make_env
 from rlcore.sampling.collect import Collector
 from tests.rlcore.fakes import Counting, Scripted
 
@@ -71,7 +74,7 @@ def test_the_same_policy_and_seed_give_the_same_steps_however_they_are_cut_into_
 
 
 def test_actions_are_stored_as_the_network_meant_them_and_sent_as_the_environment_wants_them():
-    env = make_env("Pendulum-v1", 1, seed=0)  # torque in [−2, 2]
+    env = make_env("Pendulum-v1", 1, seed=0, backend="sync")  # torque in [−2, 2]
     rollout = collector(env, 2, lambda obs: np.full((len(obs), 1), 0.5, np.float32)).collect(0)
     assert rollout.action.flatten().tolist() == [0.5, 0.5]
     assert env.unwrapped.envs[0].unwrapped.last_u == pytest.approx(1.0)
@@ -107,6 +110,42 @@ def test_before_learning_starts_actions_are_random_and_afterwards_the_policys():
     drawn = sampler.collect(0).action
     assert 16 < drawn.sum() < 48
     assert sampler.collect(64).action.sum() == 0
+
+
+def test_without_a_mask_random_actions_are_what_each_environments_generator_draws_first():
+    env = make_env("CartPole-v1", 2, seed=0)
+    drawn = Collector(env, Scripted(env.single_action_space), 16, seed=7, random_steps=64).collect(0).action
+    for b in range(2):
+        assert drawn[:, b].tolist() == np.random.default_rng([7, b]).integers(2, size=16).tolist()
+
+
+class Odd(gym.Env):
+    """Five choices, of which only 1, 2 and 4 are legal; nothing ends."""
+
+    observation_space = spaces.Dict({"obs": spaces.Discrete(2), "action_mask": spaces.MultiBinary(5)})
+    action_space = spaces.Discrete(5)
+
+    def reset(self, **how: Any) -> tuple[Any, dict[str, Any]]:
+        super().reset(**how)
+        return {"obs": 0, "action_mask": np.int8([0, 1, 1, 0, 1])}, {}
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return self.reset()[0], 0.0, False, False, {}
+
+
+@pytest.mark.parametrize(("num_groups", "backend"), [(1, "sync"), (2, "process")])
+def test_random_actions_are_even_among_the_legal_ones_and_the_environments_own(num_groups: int, backend: Backend):
+    three = make_env(Odd, 3, seed=0, backend=backend)
+    sampler = Collector(three, Scripted(three.single_action_space), 2000, seed=7, random_steps=9000,
+                        num_groups=num_groups)
+    drawn = sampler.collect(0).action.clone()
+    sampler.close()
+    shares = np.bincount(drawn.flatten(), minlength=5) / drawn.numel()
+    assert shares == pytest.approx([0, 1 / 3, 1 / 3, 0, 1 / 3], abs=0.02)
+    single = make_env(Odd, 1, seed=0, backend="sync")
+    one = Collector(single, Scripted(single.single_action_space), 2000, seed=7, random_steps=9000).collect(0).action
+    assert drawn[:, 0].tolist() == one[:, 0].tolist()
+    assert drawn[:, 0].tolist() != drawn[:, 1].tolist()
 
 
 def test_each_environment_explores_by_a_generator_of_its_own():

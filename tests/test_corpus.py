@@ -60,7 +60,8 @@ def front_matter(path: Path) -> dict[str, Any]:
 @cache
 def fences(path: Path) -> tuple[tuple[str, int, str], ...]:
     """Every code fence of a page: its language, the line it begins on, its code."""
-    found, open_at, language, code = [], 0, "", []
+    found, open_at, language = [], 0, ""
+    code: list[str] = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if line.lstrip().startswith("```"):
             if open_at:

@@ -34,7 +34,7 @@ Space = spaces.Space[Any]
 Step = tuple[Any, Array, Array, Array, dict[str, Any]]
 
 _ALL = np.s_[:]
-_START_S = 60.0  # a new process has its environments' libraries to import
+_START_S = 180.0  # a new process has its environments' libraries to import
 _ALIGN = 64        # bytes: no two arrays share a cache line
 
 

@@ -31,7 +31,19 @@ def flatten(*modules: nn.Module) -> nn.Parameter:
 
 def adam(params: nn.Parameter, learning_rate: float, eps: float = 1e-8) -> Adam:
     """Adam as one fused kernel over a flat vector. Kingma & Ba 2015, arXiv:1412.6980."""
-    return Adam([params], lr=learning_rate, eps=eps, fused=True)
+    optimizer = Adam([params], lr=learning_rate, eps=eps, fused=True)
+    if params.device.type == "cpu":  # what its first step would lay out, so that none of its own is needed
+        optimizer.state[params] = {"step": torch.tensor(0.0), "exp_avg": torch.zeros_like(params.data),
+                                   "exp_avg_sq": torch.zeros_like(params.data)}
+    return optimizer
+
+
+# Some of an optimiser's methods first import torch's compiler, to tell it that they are not for it. That takes more
+# than a second of every run; where the mark is set, they do not.
+for _method in (Optimizer.add_param_group, Optimizer.load_state_dict, Optimizer.state_dict, Optimizer.zero_grad):
+    _inner = getattr(_method, "__wrapped__", None)
+    if _inner is not None:
+        setattr(_inner, "__dynamo_disable", getattr(_inner, "__dynamo_disable", _inner))
 
 
 def descend(loss: Tensor, optimizer: Optimizer, max_grad_norm: float = inf) -> Tensor:
@@ -64,7 +76,7 @@ def step(optimizer: Optimizer, params: list[nn.Parameter]) -> None:
     """What `optimizer.step()` does, bit for bit; cheaper for a fused Adam of one vector.
 
     `Optimizer.step` runs hooks, a profiler's range and checks of its groups: on a small network that is most of the
-    step's time. Adam's first step still goes there, because it lays out the state.
+    step's time.
     """
     group = optimizer.param_groups[0]
     state: dict[str, Any] = optimizer.state.get(params[0], {})

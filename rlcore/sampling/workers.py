@@ -22,7 +22,7 @@ from rlcore.protocols import Policy
 from rlcore.sampling.collect import Block, Collector, Episode
 
 _ALIGN = 64      # bytes: no two arrays share a cache line
-_START_S = 60.0  # a new process has torch to import
+_START_S = 180.0  # a new process has torch to import
 
 
 class CopiedPolicy(Policy, Protocol):

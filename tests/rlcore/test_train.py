@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -250,3 +252,11 @@ def test_off_policy_agents_learn_from_several_environments_and_start_on_time():
     # 8 steps a round; rounds 13 to 50 (steps 104 to 400) learn once each
     assert agent.num_updates == 38
     assert len(agent.memory) == 400
+
+
+def test_a_run_does_not_wait_for_torchs_compiler_to_be_imported():
+    script = ("import sys, rlcore as rl; rl.train('ppo', 'CartPole-v1', env_steps=512, run_dir='run', progress=False); "
+              "rl.resume('run', env_steps=1024, progress=False); print('torch._dynamo' in sys.modules)")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True,
+                          env={**os.environ, "PYTHONPATH": str(Path(rl.__file__).parents[1])})
+    assert done.stdout.strip() == "False"

@@ -200,7 +200,7 @@ def test_importing_the_libraries_leaves_the_process_as_it_was(tmp_path: Path):
     modules = [name for name in MODULES if name.startswith(("rlcore", "copilot")) and not name.endswith("__main__")]
     code = f"""
 import importlib, os, random, signal, sys, threading
-import gymnasium, numpy, tensorboardX, torch  # they set an environment variable or two of their own
+import gymnasium, numpy, tensorboardX, threadpoolctl, torch  # they set an environment variable or two of their own
 def state():
     return (os.getcwd(), dict(os.environ), threading.active_count(), signal.getsignal(signal.SIGINT), os.listdir(),
             torch.get_rng_state().tolist(), torch.get_num_threads(), numpy.random.get_state()[1].tolist(),

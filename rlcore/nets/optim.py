@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from math import inf
 from typing import Any
 
@@ -31,6 +32,7 @@ def flatten(*modules: nn.Module) -> nn.Parameter:
 
 def adam(params: nn.Parameter, learning_rate: float, eps: float = 1e-8) -> Adam:
     """Adam as one fused kernel over a flat vector. Kingma & Ba 2015, arXiv:1412.6980."""
+    _leave_compiler_alone()
     optimizer = Adam([params], lr=learning_rate, eps=eps, fused=True)
     if params.device.type == "cpu":  # what its first step would lay out, so that none of its own is needed
         optimizer.state[params] = {"step": torch.tensor(0.0), "exp_avg": torch.zeros_like(params.data),
@@ -38,12 +40,16 @@ def adam(params: nn.Parameter, learning_rate: float, eps: float = 1e-8) -> Adam:
     return optimizer
 
 
-# Some of an optimiser's methods first import torch's compiler, to tell it that they are not for it. That takes more
-# than a second of every run; where the mark is set, they do not.
-for _method in (Optimizer.add_param_group, Optimizer.load_state_dict, Optimizer.state_dict, Optimizer.zero_grad):
-    _inner = getattr(_method, "__wrapped__", None)
-    if _inner is not None:
-        setattr(_inner, "__dynamo_disable", getattr(_inner, "__dynamo_disable", _inner))
+@cache
+def _leave_compiler_alone() -> None:
+    """Some of an optimiser's methods first import torch's compiler, to tell it that they are not for it.
+
+    That takes over a second of every run; where the mark is set already, they do not.
+    """
+    for method in (Optimizer.add_param_group, Optimizer.load_state_dict, Optimizer.state_dict, Optimizer.zero_grad):
+        inner = getattr(method, "__wrapped__", None)
+        if inner is not None and not hasattr(inner, "__dynamo_disable"):
+            setattr(inner, "__dynamo_disable", inner)
 
 
 def descend(loss: Tensor, optimizer: Optimizer, max_grad_norm: float = inf) -> Tensor:

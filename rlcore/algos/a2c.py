@@ -21,7 +21,7 @@ from rlcore.arrays import Array
 from rlcore.config import check_ranges, setting
 from rlcore.data.batch import Batch, Obs
 from rlcore.data.rollout import Rollout
-from rlcore.data.scale import RewardScale
+from rlcore.data.scale import reward_scale
 from rlcore.nets.actor_critic import Acting, ActorCritic, Core
 from rlcore.nets.optim import adam, descend, flatten, set_learning_rate
 from rlcore.ops.policy import explained_variance, standardise, value_error, weighted_mean
@@ -95,7 +95,7 @@ class A2C:
             else RMSprop([self.params], lr=cfg.learning_rate, alpha=cfg.rms_decay, eps=cfg.optimizer_eps))
         self.acting, self.policy = self.model, Acting(self.model, self.device)
         self.memory_size = self.model.memory_size
-        self.returns = RewardScale(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None
+        self.returns = reward_scale(cfg)
 
     def noise(self, rng: np.random.Generator, horizon: int, step: int, env: int) -> Array:  # noqa: ARG002  # the policy explores by itself
         """What one environment needs to sample T actions. → [T, n]"""

@@ -24,7 +24,7 @@ from rlcore.data.batch import Batch, Obs
 from rlcore.data.ranked import Even, Ranked
 from rlcore.data.replay import Ring, Transitions
 from rlcore.data.rollout import Rollout
-from rlcore.data.scale import RewardScale
+from rlcore.data.scale import reward_scale
 from rlcore.nets.encoders import encoder_for, learn_obs
 from rlcore.nets.fused import Precision
 from rlcore.nets.heads import (
@@ -131,8 +131,7 @@ class DQN:
         self.optimizer = adam(self.params, cfg.learning_rate)
         self.acting, self.forward = self.online, numpy_values(self.online, self.device)
         self.acting_noise = ActingNoise(self.online, seed) if cfg.noisy else None
-        self.memory = Ring(cfg.capacity, cfg.num_envs, frames=cfg.frames,
-                           reward_scale=RewardScale(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None)
+        self.memory = Ring(cfg.capacity, cfg.num_envs, frames=cfg.frames, reward_scale=reward_scale(cfg))
         self.replay = (Ranked(self.memory, cfg.priority_alpha, cfg.priority_beta, cfg.priority_beta_steps)
                        if cfg.prioritized else Even(self.memory))
         self.num_updates = 0

@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from rlcore.arrays import Array
 from rlcore.config import check_ranges, setting
 from rlcore.data.batch import Batch, Obs
-from rlcore.data.ranked import Even, Ranked
+from rlcore.data.ranked import replay
 from rlcore.data.replay import Ring, Transitions
 from rlcore.data.rollout import Rollout
-from rlcore.data.scale import RewardScale
+from rlcore.data.scale import reward_scale
 from rlcore.nets.acting import numpy_forward
 from rlcore.nets.actors import Net, draw_squashed, squashed
 from rlcore.nets.critics import Critics, critics_with_copy
@@ -116,10 +116,8 @@ class ModSAC:
         self.max_grad_norm = math.inf if cfg.max_grad_norm is None else cfg.max_grad_norm
         self.policy, self.acting = fuse(self.actor, cfg.precision), nn.Sequential(encoder, self.actor)
         self.forward = numpy_forward(self.acting, self.device)
-        self.memory = Ring(cfg.capacity, cfg.num_envs,
-                           reward_scale=RewardScale(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None)
-        self.replay = (Ranked(self.memory, cfg.priority_alpha, cfg.priority_beta) if cfg.prioritized
-                       else Even(self.memory))
+        self.memory = Ring(cfg.capacity, cfg.num_envs, reward_scale=reward_scale(cfg))
+        self.replay = replay(self.memory, cfg)
         # where reliability is ½ and the actor takes two of three steps
         self.running_loss = torch.tensor(math.sqrt(math.log(2)), device=self.device)
         self.actor_steps = self.critic_steps = 0

@@ -23,7 +23,7 @@ from rlcore.arrays import Array
 from rlcore.config import check_ranges, require, setting
 from rlcore.data.batch import Batch, Obs
 from rlcore.data.rollout import Rollout, sequences
-from rlcore.data.scale import RewardScale
+from rlcore.data.scale import reward_scale
 from rlcore.fast.ppo import PPOCoefs, PPOEpochs
 from rlcore.nets.actor_critic import Acting, ActorCritic, Core, ValueNormalisation
 from rlcore.nets.optim import adam, descend, flatten, set_learning_rate
@@ -155,7 +155,7 @@ class PPO:
         self.acting, self.policy = self.model, Acting(self.model, self.device)
         self.memory_size = self.model.memory_size
         self.quick = PPOEpochs.of(self.model, self.params, self.optimizer) if cfg.is_plain else None
-        self.returns = RewardScale(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None
+        self.returns = reward_scale(cfg)
         self.kl_coef = cfg.kl_coef if cfg.surrogate == "kl_penalty" else 0.0
 
     def noise(self, rng: np.random.Generator, horizon: int, step: int, env: int) -> Array:  # noqa: ARG002  # the policy explores by itself

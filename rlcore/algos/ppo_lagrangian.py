@@ -20,7 +20,7 @@ from rlcore.arrays import Array
 from rlcore.config import check_ranges, require, setting
 from rlcore.data.batch import Batch, Obs
 from rlcore.data.rollout import Rollout, sequences
-from rlcore.data.scale import EpisodeCost, RewardScale
+from rlcore.data.scale import EpisodeCost, reward_scale
 from rlcore.nets.actor_critic import Acting, ActorCritic, Core, Dist
 from rlcore.nets.optim import adam, descend, flatten, set_learning_rate
 from rlcore.ops.policy import (
@@ -133,7 +133,7 @@ class PPOLagrangian:
         self.params = flatten(self.model)
         self.optimizer = adam(self.params, cfg.learning_rate, eps=1e-5)
         self.policy, self.memory_size = Acting(self.acting, self.device), self.acting.memory_size
-        self.returns = RewardScale(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None
+        self.returns = reward_scale(cfg)
         self.costs = EpisodeCost(cfg.num_envs)
         self.multiplier = self.integral = 0.0
         self.last_cost: float | None = None  # of the latest update in which an episode ended

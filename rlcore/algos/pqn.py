@@ -22,7 +22,7 @@ from rlcore.arrays import Array
 from rlcore.config import check_ranges, require, setting
 from rlcore.data.batch import Batch, Obs
 from rlcore.data.rollout import Rollout
-from rlcore.data.scale import RewardScale
+from rlcore.data.scale import reward_scale
 from rlcore.nets.acting import numpy_forward
 from rlcore.nets.encoders import ACTIVATIONS, encoder_for, is_plain, learn_obs
 from rlcore.nets.heads import epsilon_greedy, epsilon_lots, legal_values
@@ -94,7 +94,7 @@ class PQN:
         self.params = flatten(self.network)
         self.optimizer = adam(self.params, cfg.learning_rate)
         self.acting, self.forward = self.network, numpy_forward(self.network, self.device)
-        self.returns = RewardScale(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None
+        self.returns = reward_scale(cfg)
 
     def _network(self, obs_space: spaces.Space[Any]) -> nn.Sequential:
         encoder = encoder_for("PQN", obs_space, self.cfg.normalize_obs)

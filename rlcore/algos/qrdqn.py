@@ -21,7 +21,7 @@ from rlcore.config import check_ranges, setting
 from rlcore.data.batch import Batch, Obs
 from rlcore.data.replay import Ring, Transitions
 from rlcore.data.rollout import Rollout
-from rlcore.data.scale import RewardScale
+from rlcore.data.scale import reward_scale
 from rlcore.nets.encoders import encoder_for, learn_obs
 from rlcore.nets.fused import Precision
 from rlcore.nets.heads import QNetwork, epsilon_greedy, epsilon_lots, legal_values, numpy_values
@@ -94,8 +94,7 @@ class QRDQN:
         self.optimizer = adam(self.params, cfg.learning_rate, cfg.adam_eps)
         self.fraction = quantile_midpoints(cfg.quantiles).to(self.device)
         self.acting, self.forward = self.online, numpy_values(self.online, self.device)
-        self.memory = Ring(cfg.capacity, cfg.num_envs, frames=cfg.frames,
-                           reward_scale=RewardScale(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None)
+        self.memory = Ring(cfg.capacity, cfg.num_envs, frames=cfg.frames, reward_scale=reward_scale(cfg))
         self.num_updates = 0
 
     def noise(self, rng: np.random.Generator, horizon: int, step: int, env: int) -> Array:  # noqa: ARG002  # all environments explore alike

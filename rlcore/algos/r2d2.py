@@ -24,7 +24,7 @@ from rlcore.data.batch import Batch, tree_map
 from rlcore.data.prioritized import Prioritized
 from rlcore.data.replay import Ring, Sequences
 from rlcore.data.rollout import Rollout
-from rlcore.data.scale import RewardScale
+from rlcore.data.scale import reward_scale
 from rlcore.nets.encoders import learn_obs
 from rlcore.nets.heads import Dueling, epsilon_greedy, epsilon_lots, legal_values
 from rlcore.nets.optim import adam, descend, flatten, polyak
@@ -118,8 +118,7 @@ class R2D2:
         self.params, self.lagged = flatten(self.online), flatten(self.target)
         self.optimizer = adam(self.params, cfg.learning_rate, eps=1e-3)
         self.acting, self.memory_size = self.online, self.online.trunk.memory_size
-        self.memory = Ring(cfg.capacity, cfg.num_envs, memory_every=cfg.sequence_every,
-                           reward_scale=RewardScale(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None)
+        self.memory = Ring(cfg.capacity, cfg.num_envs, memory_every=cfg.sequence_every, reward_scale=reward_scale(cfg))
         self.picker = Prioritized(self.memory.steps // cfg.sequence_every * cfg.num_envs, cfg.priority_alpha,
                                   cfg.priority_beta)
         self.num_updates = 0

@@ -24,7 +24,7 @@ from rlcore.data.batch import Batch, Obs
 from rlcore.data.ranked import Ranked
 from rlcore.data.replay import Ring, Transitions
 from rlcore.data.rollout import Rollout
-from rlcore.data.scale import RewardScale
+from rlcore.data.scale import reward_scale
 from rlcore.nets.encoders import encoder_for, learn_obs
 from rlcore.nets.heads import QNetwork, epsilon_greedy, legal_values, numpy_mean, numpy_values
 from rlcore.nets.noisy import ActingNoise, redraw
@@ -108,8 +108,7 @@ class Rainbow:
         self.optimizer = adam(self.params, cfg.learning_rate, cfg.adam_eps)
         self.acting, self.forward = self.online, numpy_values(self.online, self.device)
         self.acting_noise = ActingNoise(self.online, seed)
-        self.memory = Ring(cfg.capacity, cfg.num_envs, frames=cfg.frames,
-                           reward_scale=RewardScale(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None)
+        self.memory = Ring(cfg.capacity, cfg.num_envs, frames=cfg.frames, reward_scale=reward_scale(cfg))
         self.replay = Ranked(self.memory, cfg.priority_alpha, cfg.priority_beta, cfg.priority_beta_steps)
         self.num_updates = 0
 

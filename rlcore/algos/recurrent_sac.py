@@ -23,7 +23,7 @@ from rlcore.config import check_ranges, require, setting
 from rlcore.data.batch import Batch, tree_map
 from rlcore.data.replay import Ring, Sequences
 from rlcore.data.rollout import Rollout
-from rlcore.data.scale import RewardScale
+from rlcore.data.scale import reward_scale
 from rlcore.nets.actors import draw_squashed, squashed
 from rlcore.nets.dists import Gaussian
 from rlcore.nets.encoders import learn_obs
@@ -107,8 +107,7 @@ class RecurrentSAC:
         self.acting = nn.ModuleList([self.actor, self.critics.trunk])
         self.half = self.actor.trunk.memory_size  # the actor's part of the memory comes first
         self.memory_size = self.half + self.critics.trunk.memory_size
-        self.memory = Ring(cfg.capacity, cfg.num_envs, memory_every=cfg.sequence_every,
-                           reward_scale=RewardScale(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None)
+        self.memory = Ring(cfg.capacity, cfg.num_envs, memory_every=cfg.sequence_every, reward_scale=reward_scale(cfg))
 
     def noise(self, rng: np.random.Generator, horizon: int, step: int, env: int) -> Array:  # noqa: ARG002  # the policy explores by itself
         """What one environment needs to sample T actions. → [T, D]"""

@@ -22,7 +22,7 @@ from rlcore.config import check_ranges, require, setting
 from rlcore.data.batch import Batch, tree_map
 from rlcore.data.replay import Ring, Sequences
 from rlcore.data.rollout import Rollout
-from rlcore.data.scale import RewardScale
+from rlcore.data.scale import reward_scale
 from rlcore.nets.dists import Gaussian
 from rlcore.nets.encoders import learn_obs
 from rlcore.nets.optim import adam, descend, flatten, polyak
@@ -104,8 +104,7 @@ class RecurrentTD3:
         self.acting = nn.ModuleList([self.actor, self.critics.trunk])
         self.half = self.actor.trunk.memory_size  # the actor's part of the memory comes first
         self.memory_size = self.half + self.critics.trunk.memory_size
-        self.memory = Ring(cfg.capacity, cfg.num_envs, memory_every=cfg.sequence_every,
-                           reward_scale=RewardScale(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None)
+        self.memory = Ring(cfg.capacity, cfg.num_envs, memory_every=cfg.sequence_every, reward_scale=reward_scale(cfg))
         self.num_updates = 0
         self.policy_metrics: dict[str, Tensor] = {}  # of the actor's last step, logged until it takes another
 

@@ -21,7 +21,7 @@ from rlcore.config import check_ranges, setting
 from rlcore.data.batch import Batch, Obs
 from rlcore.data.replay import Ring, Transitions
 from rlcore.data.rollout import Rollout
-from rlcore.data.scale import RewardScale
+from rlcore.data.scale import reward_scale
 from rlcore.nets.acting import numpy_forward
 from rlcore.nets.actors import Net
 from rlcore.nets.critics import Critics, critics_with_copy
@@ -99,8 +99,7 @@ class SACDiscrete:
         self.max_grad_norm = math.inf if cfg.max_grad_norm is None else cfg.max_grad_norm
         self.policy, self.acting = fuse(self.actor, cfg.precision), nn.Sequential(encoder, self.actor)
         self.forward = numpy_forward(self.acting, self.device)
-        self.memory = Ring(cfg.capacity, cfg.num_envs,
-                           reward_scale=RewardScale(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None)
+        self.memory = Ring(cfg.capacity, cfg.num_envs, reward_scale=reward_scale(cfg))
 
     def noise(self, rng: np.random.Generator, horizon: int, step: int, env: int) -> Array:  # noqa: ARG002  # the policy explores by itself
         """What one environment needs to sample T actions. → [T, A]"""

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from rlcore.arrays import Array
 from rlcore.config import check_ranges, setting
 from rlcore.data.batch import Batch, Obs
-from rlcore.data.ranked import Even, Ranked
+from rlcore.data.ranked import replay
 from rlcore.data.replay import Ring, Transitions
 from rlcore.data.rollout import Rollout
-from rlcore.data.scale import RewardScale
+from rlcore.data.scale import reward_scale
 from rlcore.nets.acting import numpy_forward
 from rlcore.nets.actors import Net
 from rlcore.nets.critics import Critics, critics_with_copy
@@ -103,10 +103,8 @@ class TD3:
         self.policy, self.lagging_policy = fuse(self.actor, cfg.precision), fuse(self.lagging_actor, cfg.precision)
         self.acting = nn.Sequential(encoder, self.actor)
         self.forward = numpy_forward(self.acting, self.device)
-        self.memory = Ring(cfg.capacity, cfg.num_envs,
-                           reward_scale=RewardScale(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None)
-        self.replay = (Ranked(self.memory, cfg.priority_alpha, cfg.priority_beta) if cfg.prioritized
-                       else Even(self.memory))
+        self.memory = Ring(cfg.capacity, cfg.num_envs, reward_scale=reward_scale(cfg))
+        self.replay = replay(self.memory, cfg)
         self.num_updates = 0
         self.policy_metrics: dict[str, Tensor] = {}  # of the actor's last step, logged until it takes another
 

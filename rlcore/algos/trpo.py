@@ -22,7 +22,7 @@ from rlcore.arrays import Array
 from rlcore.config import check_ranges, setting
 from rlcore.data.batch import Batch, Obs
 from rlcore.data.rollout import Rollout
-from rlcore.data.scale import RewardScale
+from rlcore.data.scale import reward_scale
 from rlcore.nets.actor_critic import Acting, ActorCritic, Core, Dist
 from rlcore.nets.dists import Gaussian
 from rlcore.nets.fused import fuse
@@ -99,7 +99,7 @@ class TRPO:
         self.value_of = fuse(self.model.critic)
         self.acting, self.policy = self.model, Acting(self.model, self.device)
         self.memory_size = self.model.memory_size
-        self.returns = RewardScale(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None
+        self.returns = reward_scale(cfg)
 
     def noise(self, rng: np.random.Generator, horizon: int, step: int, env: int) -> Array:  # noqa: ARG002  # the policy explores by itself
         """What one environment needs to sample T actions. → [T, n]"""

@@ -84,3 +84,8 @@ class Ranked:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put back what `state_dict` gave."""
         self.picker.load_state_dict(state)
+
+
+def replay(ring: Ring, cfg: Any) -> Even | Ranked:
+    """What a config's `prioritized` asks for."""
+    return Ranked(ring, cfg.priority_alpha, cfg.priority_beta) if cfg.prioritized else Even(ring)

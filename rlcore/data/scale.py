@@ -40,6 +40,11 @@ class RewardScale:
         vars(self).update(state)
 
 
+def reward_scale(cfg: Any) -> RewardScale | None:
+    """What a config's `normalize_reward` asks for."""
+    return RewardScale(cfg.num_envs, cfg.gamma) if cfg.normalize_reward else None
+
+
 class EpisodeCost:
     """The mean undiscounted cost of the episodes that end in a rollout, those begun in earlier ones included."""
 

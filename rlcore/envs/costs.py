@@ -7,6 +7,8 @@ from typing import Any
 
 import gymnasium as gym
 
+from rlcore.envs.families import quiet_mujoco
+
 Cost = Callable[[Any, dict[str, Any]], float]
 """(observation after the step, its info) → what the step cost."""
 
@@ -46,5 +48,6 @@ def _cart_pole(**options: Any) -> gym.Env[Any, Any]:
 
 
 def _half_cheetah(**options: Any) -> gym.Env[Any, Any]:
+    quiet_mujoco()
     env = gym.make("HalfCheetah-v5", max_episode_steps=-1, disable_env_checker=True, **options)
     return WithCost(env, lambda _, info: float(info["x_velocity"] > SPEED))

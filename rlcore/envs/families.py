@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import inspect
+import logging
 import os
 import re
 import warnings
@@ -21,6 +23,8 @@ from gymnasium.vector.utils import batch_space
 from rlcore.arrays import Array
 from rlcore.config import MissingExtra
 from rlcore.envs.wrappers import Step
+
+logger = logging.getLogger("rlcore")
 
 # What an id looks like → the module that registers it, the extra that installs it.
 _REGISTERED_BY = (
@@ -91,6 +95,18 @@ def is_atari(spec: EnvSpec) -> bool:
 def is_minigrid(spec: EnvSpec) -> bool:
     """Whether this is a MiniGrid or BabyAI level."""
     return str(spec.entry_point).startswith("minigrid")
+
+
+def quiet_mujoco() -> None:
+    """Send MuJoCo's warnings through logging, each once, instead of into a file in whatever folder one works in."""
+    import mujoco
+
+    mujoco.set_mju_user_warning(_log_once)
+
+
+@functools.cache
+def _log_once(message: str) -> None:
+    logger.info("MuJoCo: %s", message)
 
 
 def num_threads(wanted: int | None, num_envs: int) -> int:

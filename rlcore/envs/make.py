@@ -7,7 +7,6 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
-import logging
 import re
 import sys
 import warnings
@@ -34,13 +33,12 @@ from rlcore.envs.families import (
     is_atari,
     is_minigrid,
     num_threads,
+    quiet_mujoco,
     register_family,
 )
 from rlcore.envs.process import Columns, ProcessVectorEnv
 from rlcore.envs.wrappers import ActionMaskObs, NextStep, NormalObs, Single, Step, WithoutText
 from rlcore.processes import WorkerError
-
-logger = logging.getLogger("rlcore")
 
 Backend = Literal["native", "envpool", "sync", "process"]
 Factory = Callable[..., Any]
@@ -252,15 +250,18 @@ def _is_native(origin: Origin) -> bool:
     """Whether the environment has a vectorised implementation of its own that takes the options."""
     if origin.spec is None:
         return False
-    if is_atari(origin.spec):
-        return True
-    if origin.id in CLASSIC and origin.options.keys() <= {"max_episode_steps"}:
+    if is_atari(origin.spec) or _is_classic(origin):
         return True
     if not (origin.options and origin.spec.vector_entry_point):
         return origin.spec.vector_entry_point is not None
     entry = origin.spec.vector_entry_point
     parameters = inspect.signature(load_env_creator(entry) if isinstance(entry, str) else entry).parameters
     return parameters.keys() >= origin.options.keys()
+
+
+def _is_classic(origin: Origin) -> bool:
+    """Whether rlcore's own vectorised implementation takes the options."""
+    return origin.id in CLASSIC and origin.options.keys() <= {"max_episode_steps"}
 
 
 def _why_not(origin: Origin, backend: str, able: list[Backend]) -> str:
@@ -277,7 +278,7 @@ def _build(origin: Origin, num_envs: int, seeds: list[int], backend: Backend,
             assert origin.spec is not None
             if is_atari(origin.spec):
                 return AtariPool(origin.spec, num_envs, origin.options, num_threads(num_workers, num_envs))
-            if origin.id in CLASSIC and origin.options.keys() <= {"max_episode_steps"}:
+            if _is_classic(origin):
                 return CLASSIC[origin.id](origin.spec, num_envs, **origin.options)
             vector = gym.make_vec(origin.spec, num_envs, vectorization_mode="vector_entry_point", **origin.options)
             return _next_step(vector, origin.name)
@@ -306,8 +307,8 @@ def make_single(origin: Origin) -> gym.Env[Any, Any]:
 def _from_spec(origin: Origin, spec: EnvSpec) -> gym.Env[Any, Any]:
     if is_atari(spec):
         return Single(AtariPool(spec, 1, origin.options, 1))
-    if "mujoco" in str(spec.entry_point) or spec.id == "rlcore/HalfCheetahVelocity-v5":
-        _quiet_mujoco()
+    if "mujoco" in str(spec.entry_point):
+        quiet_mujoco()
     drawing: dict[str, Any] = {"render_mode": origin.render_mode} if origin.render_mode else {}  # not all know the word
     env = gym.make(spec, **origin.options, **drawing)
     return WithoutText(env) if is_minigrid(spec) else env
@@ -340,15 +341,3 @@ def _takes(make: Factory, name: str) -> bool:
 def _seeds(seed: int, first: int, count: int) -> list[int]:
     """Unrelated seeds, one per copy, from copy number `first` on."""
     return [int(state) for state in np.random.SeedSequence(seed).generate_state(first + count)[first:]]
-
-
-def _quiet_mujoco() -> None:
-    """Send MuJoCo's warnings through logging, each once, instead of into a file in whatever folder one works in."""
-    import mujoco
-
-    mujoco.set_mju_user_warning(_log_once)
-
-
-@functools.cache
-def _log_once(message: str) -> None:
-    logger.info("MuJoCo: %s", message)

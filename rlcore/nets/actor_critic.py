@@ -15,7 +15,7 @@ from rlcore.data.batch import Obs
 from rlcore.nets.acting import numpy_forward, to_torch
 from rlcore.nets.cores import core_for
 from rlcore.nets.dists import Bernoulli, Categorical, Gaussian, MultiCategorical
-from rlcore.nets.encoders import ACTIVATIONS, encoder_for, mlp
+from rlcore.nets.encoders import ACTIVATIONS, encoder_for, learn_obs, mlp
 from rlcore.nets.fused import fuse
 from rlcore.ops.policy import weighted_mean
 from rlcore.spaces import MASK, Actions
@@ -179,8 +179,7 @@ class ActorCritic(nn.Module):
         """Take observations [T, B, *obs] into the running statistics. Only after an update: act, targets and loss must
         have seen the same ones.
         """
-        rows = {name: part.flatten(0, 1) for name, part in obs.items()} if isinstance(obs, dict) else obs.flatten(0, 1)
-        self.encoder.learn(rows)
+        learn_obs(obs, self.encoder)
 
 
 class Acting:

@@ -17,6 +17,7 @@ from rlcore.data.batch import tree_map
 from rlcore.data.rollout import Rollout
 from rlcore.envs.make import Env
 from rlcore.envs.state import load_env_state, save_env_state
+from rlcore.envs.wrappers import named_parts
 from rlcore.protocols import Policy
 from rlcore.spaces import MASK, legal_choice
 
@@ -75,8 +76,8 @@ class Block:
     def fill(self, saved: dict[str, Any]) -> None:
         """Put back what `copy` gave."""
         for name, column in self.arrays.items():
-            for part, old in zip(_parts(column), _parts(saved[name]), strict=True):
-                part[1][...] = old[1]
+            for (_, part), (_, old) in zip(named_parts(column), named_parts(saved[name]), strict=True):
+                part[...] = old
 
     @staticmethod
     def plan(obs_space: spaces.Space[Any], policy: Policy, horizon: int, num_envs: int, take: Take = np.zeros,
@@ -137,8 +138,8 @@ class Collector:
     def collect(self, step: int, turn: int = 0) -> Rollout:
         """T steps with one policy, into the block number `turn`."""
         last, self.block = self.block, self.blocks[turn]
-        for name, part in _parts(self.block.obs):
-            part[0, self.mine] = dict(_parts(last.obs))[name][-1, self.mine]
+        for (_, part), (_, old) in zip(named_parts(self.block.obs), named_parts(last.obs), strict=True):
+            part[0, self.mine] = old[-1, self.mine]
         if step < self.random_steps:
             self._walk(self._for_each_env(self._chance), self._random)
         else:
@@ -282,8 +283,3 @@ class Collector:
 
 
 _UNDER_WAY = ("memory", "running", "elapsed", "ended", "fresh")
-
-
-def _parts(obs: Any) -> list[tuple[str, Array]]:
-    """The parts of an observation by name."""
-    return list(obs.items()) if isinstance(obs, dict) else [("", obs)]

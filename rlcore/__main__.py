@@ -118,6 +118,8 @@ def _add_train(sub: argparse.ArgumentParser, arguments: list[str]) -> None:
                      help="parameters whose names, as describe prints them, contain one of these stay as they are")
     sub.add_argument("--hindsight", type=float, metavar="SHARE",
                      help="share of replayed steps that pursue a goal their episode reached later; 0.8 is usual")
+    sub.add_argument("--compiled", action=argparse.BooleanOptionalAction,
+                     help="compile the gradient step; where it can be and a run is long enough, if not given")
     sub.add_argument("--checkpoint_s", type=float, help="seconds between checkpoints")
     sub.set_defaults(run_command=_train)
     chosen = _algorithm_in(arguments[1:]) if arguments[:1] == ["train"] else None

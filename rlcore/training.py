@@ -30,6 +30,7 @@ from rlcore import catalog, checkpoint, finetune
 from rlcore.config import ConfigError, nearest, to_dict
 from rlcore.envs.make import Backend, Env, Factory, make_env, name_of
 from rlcore.evaluation.evaluate import append_evaluation, drop_evaluations_after, evaluate
+from rlcore.fast import graph
 from rlcore.hindsight import look_back
 from rlcore.log import RunLog
 from rlcore.protocols import Agent, Metrics, OffPolicyAgent, OnPolicyAgent
@@ -41,6 +42,7 @@ from rlcore.sampling.workers import Recipe, Workers
 logger = logging.getLogger("rlcore")
 
 LOG_POINTS = 500       # rows of metrics per run, at most
+WORTH_COMPILING = 10_000  # gradient steps, each of which saves milliseconds
 STATUS_EVERY_S = 0.25  # how often the folder's status and stop request are looked after
 
 
@@ -91,7 +93,7 @@ def train(algo: str, env: str | Factory | Env, config: Any = None, *, env_steps:
           sampler: SamplerName = "serial", num_workers: int | None = None, evaluate_every: int | None = None,
           evaluate_episodes: int = 10, patience: int | None = None, keep_every: int | None = None,
           start_from: str | Path | None = None, freeze: str | Sequence[str] = (), hindsight: float | None = None,
-          callbacks: Sequence[Callback] = (), checkpoint_s: float = 30.0,
+          compiled: bool | None = None, callbacks: Sequence[Callback] = (), checkpoint_s: float = 30.0,
           progress: bool = True) -> Agent:
     """Train an agent and keep everything about it in a run folder.
 
@@ -120,6 +122,8 @@ def train(algo: str, env: str | Factory | Env, config: Any = None, *, env_steps:
         start_from: a run whose last agent, with its optimisers, this one begins as.
         freeze: a word or several; parameters whose names, as `describe` prints them, contain one stay as they are.
         hindsight: the share of replayed steps that pursue a goal their episode reached later; 0.8 is usual.
+        compiled: compile the gradient step before it is first taken, which needs a C++ compiler and some ten seconds;
+            if None, where that is possible and the run is long enough to gain by it.
         callbacks: functions of a `Moment`, called with each row of metrics; one that returns True ends the run.
         checkpoint_s: seconds between checkpoints.
         progress: show a progress bar.
@@ -164,6 +168,9 @@ def train(algo: str, env: str | Factory | Env, config: Any = None, *, env_steps:
     if patience is not None and evaluate_every is None:
         raise ConfigError(f"patience={patience} counts evaluations: give evaluate_every too.")
     agent = _begin(spec, made)
+    spec = replace(spec, compiled=_gains_by_compiling(spec, agent) if compiled is None else compiled)
+    if compiled and (obstacle := graph.obstacle(agent)):
+        raise ConfigError(f"compiled=True asks for a compiled gradient step, but {obstacle} be compiled. Leave it out.")
     folder = _folder(run_dir, spec)
     write_spec(folder, spec)
     return Session(folder, spec, made, agent, progress, callbacks).run()
@@ -208,6 +215,15 @@ def resume(run_dir: str | Path, *, env: str | Factory | None = None, env_steps: 
     if env_steps is not None:
         write_spec(folder, spec)
     return Session(folder, spec, made, agent, progress, callbacks).run()
+
+
+def _gains_by_compiling(spec: RunSpec, agent: Agent) -> bool:
+    """Whether a run is likely to save the time that compiling takes, on a machine that can."""
+    if spec.device != "cpu" or graph.obstacle(agent) is not None or not graph.has_compiler():
+        return False
+    cfg = agent.cfg
+    rounds = (spec.env_steps - cfg.learning_starts) // (cfg.num_envs * cfg.train_every)
+    return bool(rounds * cfg.updates >= WORTH_COMPILING)
 
 
 def make_sampler(spec: RunSpec, env: Env, agent: Agent) -> Sampler:
@@ -304,6 +320,8 @@ class Session:
         if algorithm.loop == "off_policy":
             self.loop, self.memory = cast(Loop, off_policy), cast(OffPolicyAgent, agent).memory
         self.sampler = make_sampler(spec, env, agent)
+        if spec.compiled:
+            graph.compile_steps(agent)
         self.log_every = max(1, spec.env_steps // LOG_POINTS)
         self.step, self.next_log, self.elapsed_s, keep_bytes = 0, self.log_every, 0.0, 0
         self.recent: deque[float] = deque(maxlen=100)

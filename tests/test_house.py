@@ -47,8 +47,8 @@ ALLOWED: dict[str, set[str]] = {
     "rlcore.algos": {"rlcore.arrays", "rlcore.config", "rlcore.data", "rlcore.nets", "rlcore.ops", "rlcore.protocols",
                      "rlcore.schedule", "rlcore.spaces", "rlcore.fast"},
     "rlcore.training": {"rlcore.catalog", "rlcore.checkpoint", "rlcore.config", "rlcore.data", "rlcore.envs",
-                        "rlcore.evaluation", "rlcore.finetune", "rlcore.hindsight", "rlcore.log", "rlcore.protocols",
-                        "rlcore.restore", "rlcore.runs", "rlcore.sampling"},
+                        "rlcore.evaluation", "rlcore.fast", "rlcore.finetune", "rlcore.hindsight", "rlcore.log",
+                        "rlcore.protocols", "rlcore.restore", "rlcore.runs", "rlcore.sampling"},
     "rlcore.evaluation": {"rlcore.arrays", "rlcore.checkpoint", "rlcore.config", "rlcore.envs", "rlcore.protocols",
                           "rlcore.restore", "rlcore.runs", "rlcore.spaces"},
     "rlcore": {"rlcore.*"},            # the front door, by name only

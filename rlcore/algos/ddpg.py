@@ -137,15 +137,20 @@ class DDPG:
         """One gradient step of critic and actor on a batch from memory."""
         index, importance = self.replay.pick(self.cfg.batch_size, self.rng)
         picked = self.memory.transitions(index, self.cfg.gamma, self.cfg.n_step).to(self.device)
-        batch = ddpg_targets(picked, importance.to(self.device), self.lagging_policy, self.lagging)
+        error, metrics = self.learn(picked, importance.to(self.device))
+        self.replay.learned(index, error, picked.weight)
+        return metrics
+
+    def learn(self, picked: Transitions, importance: Tensor) -> tuple[Tensor, Metrics]:
+        """The step itself, a function of tensors alone. → each row's error [N], metrics"""
+        batch = ddpg_targets(picked, importance, self.lagging_policy, self.lagging)
         critic_loss, error, metrics = ddpg_critic_loss(self.critics, batch)
         norm = descend(critic_loss, self.critic_optimizer, self.max_grad_norm)
-        self.replay.learned(index, error, picked.weight)
         loss = ddpg_loss(self.policy, self.critics, batch)
         descend(loss, self.actor_optimizer, self.max_grad_norm)
         polyak(self.lagging_params, self.critic_params, self.cfg.tau)
         polyak(self.lagging_actor_params, self.actor_params, self.cfg.tau)
-        return metrics | {"loss/policy": loss.detach(), "loss/grad_norm": norm}
+        return error, metrics | {"loss/policy": loss.detach(), "loss/grad_norm": norm}
 
     def state_dict(self) -> dict[str, Any]:
         """Networks, optimisers and generator; the memory has its own."""

@@ -141,18 +141,24 @@ class ModSAC:
         """One gradient step of the critics on a batch from memory, and of actor and temperature if it is their turn."""
         index, importance = self.replay.pick(self.cfg.batch_size, self.rng)
         picked = self.memory.transitions(index, self.cfg.gamma, self.cfg.n_step).to(self.device)
-        picked = replace(picked, reward=picked.reward * self.cfg.reward_scale)
-        alpha = self.log_alpha.detach().exp()
-        batch = modsac_targets(picked, importance.to(self.device), self.policy, self.critics, self.lagging, alpha)
-        critic_loss, error, metrics = modsac_critic_loss(self.critics, batch)
-        norm = descend(critic_loss, self.critic_optimizer, self.max_grad_norm)
+        batch, critic_loss, error, metrics = self.learn(picked, importance.to(self.device))
         self.replay.learned(index, error, picked.weight)
-        self.running_loss = self.running_loss.lerp(critic_loss.detach(), self.cfg.loss_tau)
+        self.running_loss = self.running_loss.lerp(critic_loss, self.cfg.loss_tau)
         trust = reliability(self.running_loss)
         if self._actors_turn(trust):
-            self.policy_metrics = self._improve(batch, alpha)
+            self.policy_metrics = self.improve(batch)
         polyak(self.lagging_params, self.critic_params, self.cfg.tau)
-        return metrics | self.policy_metrics | {"loss/grad_norm": norm, "value/reliability": trust}
+        return metrics | self.policy_metrics | {"value/reliability": trust}
+
+    def learn(self, picked: Transitions, importance: Tensor) -> tuple[ModSACBatch, Tensor, Tensor, dict[str, Tensor]]:
+        """The critics' step, a function of tensors alone. → what the actor learns from, loss, each row's error, metrics
+        """
+        picked = replace(picked, reward=picked.reward * self.cfg.reward_scale)
+        batch = modsac_targets(picked, importance, self.policy, self.critics, self.lagging,
+                               self.log_alpha.detach().exp())
+        loss, error, metrics = modsac_critic_loss(self.critics, batch)
+        metrics["loss/grad_norm"] = descend(loss, self.critic_optimizer, self.max_grad_norm)
+        return batch, loss.detach(), error, metrics
 
     def _actors_turn(self, trust: Tensor) -> bool:
         if self.critic_steps == self.cfg.count_steps:
@@ -162,7 +168,9 @@ class ModSAC:
         self.actor_steps += turn
         return turn
 
-    def _improve(self, batch: ModSACBatch, alpha: Tensor) -> dict[str, Tensor]:
+    def improve(self, batch: ModSACBatch) -> dict[str, Tensor]:
+        """The step of actor and temperature, likewise."""
+        alpha = self.log_alpha.detach().exp()
         loss, entropy = modsac_loss(self.policy, self.critics, self.lagging, batch, alpha)
         descend(loss, self.actor_optimizer, self.max_grad_norm)
         if self.cfg.adjust_alpha:

@@ -134,18 +134,25 @@ class REDQ:
         """One gradient step of the critics on a batch from memory, and every so often one of actor and temperature."""
         index, importance = self.replay.pick(self.cfg.batch_size, self.rng)
         picked = self.memory.transitions(index, self.cfg.gamma, self.cfg.n_step).to(self.device)
-        alpha = self.log_alpha.detach().exp()
         judges = self.rng.choice(self.cfg.num_critics, self.cfg.num_judges, replace=False)
-        batch = redq_targets(picked, importance.to(self.device), torch.from_numpy(judges).to(self.device), self.policy,
-                             self.critics, self.lagging, alpha)
-        critic_loss, error, metrics = redq_critic_loss(self.critics, batch)
-        norm = descend(critic_loss, self.critic_optimizer, self.max_grad_norm)
-        self.replay.learned(index, error, picked.weight)
         self.num_updates += 1
-        if self.num_updates % self.cfg.policy_every == 0:
-            self.policy_metrics = self._improve(batch, alpha)
+        error, metrics, of_policy = self.learn(picked, importance.to(self.device),
+                                               torch.from_numpy(judges).to(self.device),
+                                               self.num_updates % self.cfg.policy_every == 0)
+        self.replay.learned(index, error, picked.weight)
+        self.policy_metrics = of_policy or self.policy_metrics
+        return metrics | self.policy_metrics
+
+    def learn(self, picked: Transitions, importance: Tensor, judges: Tensor,
+              actors_turn: bool) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+        """The step itself, a function of tensors alone. → each row's error [N], metrics of critics and of the actor"""
+        alpha = self.log_alpha.detach().exp()
+        batch = redq_targets(picked, importance, judges, self.policy, self.critics, self.lagging, alpha)
+        critic_loss, error, metrics = redq_critic_loss(self.critics, batch)
+        metrics["loss/grad_norm"] = descend(critic_loss, self.critic_optimizer, self.max_grad_norm)
+        of_policy = self._improve(batch, alpha) if actors_turn else {}
         polyak(self.lagging_params, self.critic_params, self.cfg.tau)
-        return metrics | self.policy_metrics | {"loss/grad_norm": norm}
+        return error, metrics, of_policy
 
     def _improve(self, batch: REDQBatch, alpha: Tensor) -> dict[str, Tensor]:
         loss, entropy = redq_loss(self.policy, self.critics, batch, alpha)

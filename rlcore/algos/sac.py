@@ -126,19 +126,24 @@ class SAC:
         """One gradient step of critics, actor and temperature on a batch from memory."""
         index, importance = self.replay.pick(self.cfg.batch_size, self.rng)
         picked = self.memory.transitions(index, self.cfg.gamma, self.cfg.n_step).to(self.device)
+        error, metrics = self.learn(picked, importance.to(self.device))
+        self.replay.learned(index, error, picked.weight)
+        return metrics
+
+    def learn(self, picked: Transitions, importance: Tensor) -> tuple[Tensor, Metrics]:
+        """The step itself, a function of tensors alone. → each row's error [N], metrics"""
         picked = replace(picked, reward=picked.reward * self.cfg.reward_scale)
         alpha = self.log_alpha.detach().exp()
-        batch = sac_targets(picked, importance.to(self.device), self.policy, self.critics, self.lagging, alpha)
+        batch = sac_targets(picked, importance, self.policy, self.critics, self.lagging, alpha)
         critic_loss, error, metrics = sac_critic_loss(self.critics, batch)
         norm = descend(critic_loss, self.critic_optimizer, self.max_grad_norm)
-        self.replay.learned(index, error, picked.weight)
         loss, entropy = sac_loss(self.policy, self.critics, batch, alpha)
         descend(loss, self.actor_optimizer, self.max_grad_norm)
         if self.cfg.adjust_alpha:
             descend((self.log_alpha * (entropy - self.target_entropy)).sum(), self.alpha_optimizer)
         polyak(self.lagging_params, self.critic_params, self.cfg.tau)
-        return metrics | {"loss/policy": loss.detach(), "loss/grad_norm": norm, "policy/entropy": entropy,
-                          "policy/alpha": alpha.squeeze()}
+        return error, metrics | {"loss/policy": loss.detach(), "loss/grad_norm": norm, "policy/entropy": entropy,
+                                 "policy/alpha": alpha.squeeze()}
 
     def state_dict(self) -> dict[str, Any]:
         """Networks, optimisers, temperature, priorities and generator; the memory has its own."""

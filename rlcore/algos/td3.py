@@ -129,19 +129,27 @@ class TD3:
         """One gradient step of the critics on a batch from memory, and every so often one of the actor."""
         index, importance = self.replay.pick(self.cfg.batch_size, self.rng)
         picked = self.memory.transitions(index, self.cfg.gamma, self.cfg.n_step).to(self.device)
-        noise = torch.randn(len(index), self.actions.size, device=self.device)
-        batch = td3_targets(picked, importance.to(self.device), noise, self.lagging_policy, self.lagging, self.cfg)
-        critic_loss, error, metrics = td3_critic_loss(self.critics, batch)
-        norm = descend(critic_loss, self.critic_optimizer, self.max_grad_norm)
-        self.replay.learned(index, error, picked.weight)
         self.num_updates += 1
-        if self.num_updates % self.cfg.policy_every == 0:
-            loss = td3_loss(self.policy, self.critics, batch)
-            descend(loss, self.actor_optimizer, self.max_grad_norm)
-            polyak(self.lagging_params, self.critic_params, self.cfg.tau)
-            polyak(self.lagging_actor_params, self.actor_params, self.cfg.tau)
-            self.policy_metrics = {"loss/policy": loss.detach()}
-        return metrics | self.policy_metrics | {"loss/grad_norm": norm}
+        actors_turn = self.num_updates % self.cfg.policy_every == 0
+        error, metrics, of_policy = self.learn(picked, importance.to(self.device), actors_turn)
+        self.replay.learned(index, error, picked.weight)
+        self.policy_metrics = of_policy or self.policy_metrics
+        return metrics | self.policy_metrics
+
+    def learn(self, picked: Transitions, importance: Tensor,
+              actors_turn: bool) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+        """The step itself, a function of tensors alone. → each row's error [N], metrics of critics and of the actor"""
+        noise = torch.randn(len(importance), self.actions.size, device=self.device)
+        batch = td3_targets(picked, importance, noise, self.lagging_policy, self.lagging, self.cfg)
+        critic_loss, error, metrics = td3_critic_loss(self.critics, batch)
+        metrics["loss/grad_norm"] = descend(critic_loss, self.critic_optimizer, self.max_grad_norm)
+        if not actors_turn:
+            return error, metrics, {}
+        loss = td3_loss(self.policy, self.critics, batch)
+        descend(loss, self.actor_optimizer, self.max_grad_norm)
+        polyak(self.lagging_params, self.critic_params, self.cfg.tau)
+        polyak(self.lagging_actor_params, self.actor_params, self.cfg.tau)
+        return error, metrics, {"loss/policy": loss.detach()}
 
     def state_dict(self) -> dict[str, Any]:
         """Networks, optimisers, counter and generator; the memory has its own."""

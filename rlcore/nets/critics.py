@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from rlcore.data.batch import Obs
 from rlcore.nets.encoders import encoder_for, is_plain
 from rlcore.nets.ensemble import EnsembleMLP
-from rlcore.nets.fused import Fused, Precision
+from rlcore.nets.fused import Fused, Plain, Precision
 
 
 class Critics(nn.Module):
@@ -42,6 +43,13 @@ class Critics(nn.Module):
         """The values of some of the networks. members [M] int64 → [M, N] or [M, N, outputs]"""
         values: Tensor = self.members(torch.cat([features, action], -1), members)
         return values
+
+    def plain(self, leaf: Callable[[nn.Parameter], Any]) -> Critics:
+        """The same critics of features, in plain operations on what `leaf` gives for each parameter."""
+        copied = copy.copy(self)
+        copied.fused = Plain(self.fused, leaf)
+        copied._modules = {**self._modules, "encoder": nn.Identity()}
+        return copied
 
     def choices(self, features: Tensor) -> Tensor:
         """The value of each of several choices, from networks that take no action in. [N, F] → [K, N, outputs]"""

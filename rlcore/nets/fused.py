@@ -146,6 +146,29 @@ class Fused:
         return out
 
 
+class Plain(Fused):
+    """A `Fused` network in plain operations, for a compiler, which differentiates and joins them itself.
+
+    leaf: the tensor that stands for each of its parameters.
+    """
+
+    def __init__(self, net: Fused, leaf: Callable[[nn.Parameter], Any]):
+        self.ensemble, self.tanh = net.ensemble, net.tanh
+        self.layers = [_Layer(leaf(layer.weight), leaf(layer.bias), layer.wide) for layer in net.layers]
+
+    def _apply(self, x: Tensor, learner: nn.Parameter | None) -> Tensor:  # noqa: ARG002  # it is asked for gradients by name
+        out = x.reshape(-1, x.shape[-1])
+        if self.ensemble:
+            out = out.expand(len(self.layers[0].weight), *out.shape)
+        for depth, layer in enumerate(self.layers):
+            if depth:
+                out = out.tanh() if self.tanh else out.relu()
+            weight = layer.weight if self.ensemble else layer.weight.t()
+            out = (out.bfloat16() @ weight.bfloat16()).float() if layer.wide else out @ weight
+            out = out + layer.bias
+        return out.squeeze(-1) if self.ensemble else out.view(*x.shape[:-1], out.shape[-1])
+
+
 class _Node(torch.autograd.Function):
     """Ties a `Fused` network into the graph: `learner` only tells autograd that the output has a gradient."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cache
 from math import inf
 from typing import Any
@@ -52,8 +53,10 @@ def _leave_compiler_alone() -> None:
             setattr(inner, "__dynamo_disable", inner)
 
 
-def descend(loss: Tensor, optimizer: Optimizer, max_grad_norm: float = inf) -> Tensor:
+def descend(loss: Tensor, optimizer: Optimizer | PlainAdam, max_grad_norm: float = inf) -> Tensor:
     """zero → backward → clip → step. Returns the gradient's norm before clipping (a tensor: no sync)."""
+    if isinstance(optimizer, PlainAdam):
+        return optimizer.descend(loss, max_grad_norm)
     params = [param for group in optimizer.param_groups for param in group["params"]]
     for param in params:  # flat gradients are views and must stay where they are
         if param.grad is not None:
@@ -71,6 +74,31 @@ def descend(loss: Tensor, optimizer: Optimizer, max_grad_norm: float = inf) -> T
     for part, value in held:  # an optimiser's momentum moves them without a gradient, too
         part.detach().copy_(value)
     return norm
+
+
+class PlainAdam:
+    """A fused Adam's step in plain operations on its own vector and state, for a compiler to read.
+
+    leaves: the parameters in the vector's order, each a view of it that a loss can be differentiated by.
+    """
+
+    def __init__(self, vector: Tensor, leaves: Sequence[Tensor], group: Mapping[str, Any], state: Mapping[str, Tensor]):
+        self.vector, self.leaves, self.group, self.state = vector, leaves, group, state
+
+    def descend(self, loss: Tensor, max_grad_norm: float) -> Tensor:
+        """What `descend` does, by the same formulas; sums may differ in their last bits."""
+        (beta1, beta2), state = self.group["betas"], self.state
+        grad = torch.cat([part.reshape(-1) for part in torch.autograd.grad(loss, self.leaves)])
+        with torch.no_grad():
+            norm: Tensor = torch.linalg.vector_norm(grad)
+            if max_grad_norm < inf:
+                grad = grad * (max_grad_norm / (norm + 1e-6)).clamp(max=1.0)
+            state["step"].add_(1)
+            mean = state["exp_avg"].lerp_(grad, 1 - beta1)
+            square = state["exp_avg_sq"].mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
+            spread = square.sqrt() / (1 - beta2 ** state["step"]).sqrt() + self.group["eps"]
+            self.vector.sub_(self.group["lr"] / (1 - beta1 ** state["step"]) * mean / spread)
+        return norm
 
 
 def _norm(params: list[nn.Parameter]) -> Tensor:

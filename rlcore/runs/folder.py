@@ -49,6 +49,7 @@ class RunSpec:
     start_from: str | None = None      # the run whose last agent this one began as
     freeze: list[str] = field(default_factory=list)  # words in the names of parameters that stay as they are
     hindsight: float | None = None     # share of replayed steps that pursue another goal
+    compiled: bool = False             # the gradient step is; its sums differ in their last bits
     versions: Mapping[str, str] = field(default_factory=dict)
     format: int = FORMAT
 

@@ -247,6 +247,7 @@ def _weights(acting: nn.Module) -> list[Tensor]:
 def _work(pipe: connection.Connection[Any, Any], recipe: Recipe, obs_space: Any, memory: str, num_blocks: int,
           rows: range, restarts: int) -> None:
     torch.set_num_threads(1)
+    torch.set_flush_denormal(True)  # as in the learner: the same weights must give the same actions
     env = recipe.env(rows.start, len(rows))
     if restarts:
         env.seed += 1_000_003 * restarts  # not the same episodes again

@@ -42,7 +42,7 @@ from rlcore.sampling.workers import Recipe, Workers
 logger = logging.getLogger("rlcore")
 
 LOG_POINTS = 500       # rows of metrics per run, at most
-WORTH_COMPILING = 10_000  # gradient steps, each of which saves milliseconds
+WORTH_COMPILING = 2_500_000  # gradient steps × width of a layer: each saves some microseconds
 STATUS_EVERY_S = 0.25  # how often the folder's status and stop request are looked after
 
 
@@ -223,7 +223,7 @@ def _gains_by_compiling(spec: RunSpec, agent: Agent) -> bool:
         return False
     cfg = agent.cfg
     rounds = (spec.env_steps - cfg.learning_starts) // (cfg.num_envs * cfg.train_every)
-    return bool(rounds * cfg.updates >= WORTH_COMPILING)
+    return bool(rounds * cfg.updates * max(cfg.hidden) >= WORTH_COMPILING)
 
 
 def make_sampler(spec: RunSpec, env: Env, agent: Agent) -> Sampler:

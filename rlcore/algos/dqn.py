@@ -177,16 +177,21 @@ class DQN:
             set_learning_rate(self.optimizer, linear(cfg.learning_rate, 0.0, step / cfg.learning_rate_steps))
         index, importance = self.replay.pick(cfg.batch_size, self.rng)
         picked = self.memory.transitions(index, cfg.gamma, cfg.n_step).to(self.device)
-        self._redraw(self.online, self.target)
-        batch = dqn_targets(picked, importance.to(self.device), self.online, self.target, self.atoms, cfg)
-        self._redraw(self.online)  # the noise that chose an action does not judge it: Fortunato et al. 2018, eq. 16
-        loss, error, metrics = dqn_loss(self.online, batch, self.atoms)
-        norm = descend(loss, self.optimizer, cfg.max_grad_norm)
-        self.replay.learned(index, error, batch.weight)
+        error, metrics = self.learn(picked, importance.to(self.device))
+        self.replay.learned(index, error, picked.weight)
         self.num_updates += 1
         if self.num_updates % cfg.target_every == 0:
             polyak(self.lagged, self.params, cfg.tau)
-        return metrics | {"loss/grad_norm": norm}
+        return metrics
+
+    def learn(self, picked: Transitions, importance: Tensor) -> tuple[Tensor, Metrics]:
+        """The step itself, a function of tensors alone. → each row's error [N], metrics"""
+        self._redraw(self.online, self.target)
+        batch = dqn_targets(picked, importance, self.online, self.target, self.atoms, self.cfg)
+        self._redraw(self.online)  # the noise that chose an action does not judge it: Fortunato et al. 2018, eq. 16
+        loss, error, metrics = dqn_loss(self.online, batch, self.atoms)
+        norm = descend(loss, self.optimizer, self.cfg.max_grad_norm)
+        return error, metrics | {"loss/grad_norm": norm}
 
     def _redraw(self, *nets: QNetwork) -> None:
         for net in nets if self.cfg.noisy else ():

@@ -128,14 +128,19 @@ class IQN:
         cfg = self.cfg
         index = self.memory.pick(cfg.batch_size, self.rng)
         picked = self.memory.transitions(index, cfg.gamma, cfg.n_step).to(self.device)
-        fraction = torch.rand(cfg.batch_size, cfg.fractions, device=self.device)
-        ahead = torch.rand(cfg.batch_size, cfg.target_fractions, device=self.device)
-        loss, metrics = iqn_loss(self.online, iqn_targets(picked, self.target, ahead, self.spread), fraction)
-        norm = descend(loss, self.optimizer, cfg.max_grad_norm)
+        metrics = self.learn(picked)
         self.num_updates += 1
         if self.num_updates % cfg.target_every == 0:
             polyak(self.lagged, self.params, 1.0)
-        return metrics | {"loss/grad_norm": norm}
+        return metrics
+
+    def learn(self, picked: Transitions) -> Metrics:
+        """The step itself, a function of tensors alone."""
+        cfg = self.cfg
+        fraction = torch.rand(cfg.batch_size, cfg.fractions, device=self.device)
+        ahead = torch.rand(cfg.batch_size, cfg.target_fractions, device=self.device)
+        loss, metrics = iqn_loss(self.online, iqn_targets(picked, self.target, ahead, self.spread), fraction)
+        return metrics | {"loss/grad_norm": descend(loss, self.optimizer, cfg.max_grad_norm)}
 
     def state_dict(self) -> dict[str, Any]:
         """Networks, optimiser, counter and generator; the memory has its own."""

@@ -121,12 +121,16 @@ class QRDQN:
         cfg = self.cfg
         index = self.memory.pick(cfg.batch_size, self.rng)
         picked = self.memory.transitions(index, cfg.gamma, cfg.n_step).to(self.device)
-        loss, metrics = qrdqn_loss(self.online, qrdqn_targets(picked, self.target), self.fraction)
-        norm = descend(loss, self.optimizer, cfg.max_grad_norm)
+        metrics = self.learn(picked)
         self.num_updates += 1
         if self.num_updates % cfg.target_every == 0:
             polyak(self.lagged, self.params, 1.0)
-        return metrics | {"loss/grad_norm": norm}
+        return metrics
+
+    def learn(self, picked: Transitions) -> Metrics:
+        """The step itself, a function of tensors alone."""
+        loss, metrics = qrdqn_loss(self.online, qrdqn_targets(picked, self.target), self.fraction)
+        return metrics | {"loss/grad_norm": descend(loss, self.optimizer, self.cfg.max_grad_norm)}
 
     def state_dict(self) -> dict[str, Any]:
         """Networks, optimiser, counter and generator; the memory has its own."""

@@ -120,7 +120,10 @@ class SACDiscrete:
     def update(self) -> Metrics:
         """One gradient step of critics, actor and temperature on a batch from memory."""
         index = self.memory.pick(self.cfg.batch_size, self.rng)
-        picked = self.memory.transitions(index, self.cfg.gamma, self.cfg.n_step).to(self.device)
+        return self.learn(self.memory.transitions(index, self.cfg.gamma, self.cfg.n_step).to(self.device))
+
+    def learn(self, picked: Transitions) -> Metrics:
+        """The step itself, a function of tensors alone."""
         alpha = self.log_alpha.detach().exp()
         batch = sac_discrete_targets(picked, self.policy, self.critics, self.lagging, alpha)
         critic_loss, metrics = sac_discrete_critic_loss(self.critics, batch)

@@ -73,6 +73,14 @@ class ClassicVector(VectorEnv[Any, Any, Any]):
         """Move every state on. [B] → rewards [B], terminated [B]"""
         raise NotImplementedError
 
+    def _variables(self) -> Any:
+        """The state's rows; of a single copy numbers, on which the same formulas are several times faster."""
+        return self.state if self.num_envs > 1 else list(self.state[:, 0])
+
+    def _put(self, *variables: Any) -> None:
+        for row, value in zip(self.state, variables, strict=True):
+            row[:] = value
+
     def _obs(self) -> Array:
         return np.ascontiguousarray(self.state.T, dtype=np.float32)
 
@@ -83,18 +91,17 @@ class CartPole(ClassicVector):
     low, high = np.full(4, -0.05), np.full(4, 0.05)
 
     def _advance(self, actions: Array) -> tuple[Array, Array]:
-        x, speed, angle, spin = self.state
+        x, speed, angle, spin = self._variables()
         cos, sin = np.cos(angle), np.sin(angle)
-        force = np.where(actions == 1, 10.0, -10.0)
-        push = (force + 0.05 * np.square(spin) * sin) / 1.1
-        spin_up = (9.8 * sin - cos * push) / (0.5 * (4.0 / 3.0 - 0.1 * np.square(cos) / 1.1))
+        right = actions == 1 if self.num_envs > 1 else float(actions[0] == 1)
+        force = 20.0 * right - 10.0
+        push = (force + 0.05 * (spin * spin) * sin) / 1.1
+        spin_up = (9.8 * sin - cos * push) / (0.5 * (4.0 / 3.0 - 0.1 * (cos * cos) / 1.1))
         speed_up = push - 0.05 * spin_up * cos / 1.1
-        x += 0.02 * speed
-        speed += 0.02 * speed_up
-        angle += 0.02 * spin
-        spin += 0.02 * spin_up
-        terminated: Array = (np.abs(x) > 2.4) | (np.abs(angle) > _TWELVE_DEGREES)
-        return np.ones(self.num_envs), terminated
+        x, angle = x + 0.02 * speed, angle + 0.02 * spin
+        self._put(x, speed + 0.02 * speed_up, angle, spin + 0.02 * spin_up)
+        fallen = (abs(x) > 2.4) | (abs(angle) > _TWELVE_DEGREES)
+        return np.ones(self.num_envs), np.asarray(fallen).reshape(self.num_envs)
 
 
 _TWELVE_DEGREES = 12 * 2 * math.pi / 360
@@ -126,13 +133,12 @@ class Pendulum(ClassicVector):
     low, high = np.array([-np.pi, -1.0]), np.array([np.pi, 1.0])
 
     def _advance(self, actions: Array) -> tuple[Array, Array]:
-        angle, speed = self.state
+        angle, speed = self._variables()
         torque = np.clip(actions, -2.0, 2.0)[:, 0]
         upright = (angle + np.pi) % (2 * np.pi) - np.pi
         cost = _squared(upright) + 0.1 * _squared(speed) + 0.001 * _squared(torque)
-        speed += (15.0 * np.sin(angle) + 3.0 * torque) * 0.05
-        np.clip(speed, -8.0, 8.0, out=speed)
-        angle += speed * 0.05
+        speed = np.clip(speed + (15.0 * np.sin(angle) + 3.0 * torque) * 0.05, -8.0, 8.0)
+        self._put(angle + speed * 0.05, speed)
         return -cost, np.zeros(self.num_envs, bool)
 
     def _obs(self) -> Array:
@@ -140,9 +146,9 @@ class Pendulum(ClassicVector):
         return np.stack([np.cos(angle), np.sin(angle), speed], -1).astype(np.float32)
 
 
-def _squared(x: Array) -> Array:
+def _squared(x: Any) -> Any:
     """As the C library's power function rounds it, which is not always as a product is."""
-    return np.array([value**2 for value in x])
+    return np.array([value**2 for value in x]) if isinstance(x, np.ndarray) else x**2
 
 
 class Acrobot(ClassicVector):

@@ -11,9 +11,9 @@ from __future__ import annotations
 import copy
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields, replace
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,12 +21,15 @@ from torch.optim import Adam
 
 from rlcore.data.batch import Batch
 from rlcore.data.replay import Transitions
-from rlcore.nets.critics import Critics
 from rlcore.nets.fused import Fused, Plain
 from rlcore.nets.optim import PlainAdam
+from rlcore.spaces import MASK
 
 STEPS = ("learn", "improve")
 """The methods of an agent that are pure steps: of its vectors, its optimisers and the tensors they are given."""
+
+Compiler = Callable[[torch.fx.GraphModule, Sequence[Tensor]], Callable[..., Sequence[Tensor]]]
+"""(graph, examples of its inputs) → a function of such inputs, which may change them, to what the graph returns"""
 
 
 def has_compiler() -> bool:
@@ -36,24 +39,36 @@ def has_compiler() -> bool:
 
 def obstacle(agent: Any) -> str | None:
     """Why an agent's steps cannot be compiled, as the end of a sentence; None if they can."""
-    critics, vectors = getattr(agent, "critics", None), _vectors(agent)
-    if not hasattr(agent, "learn") or not isinstance(critics, Critics):
+    nets = [part for part in vars(agent).values() if isinstance(part, nn.Module)]
+    if not hasattr(agent, "learn"):
         return "this algorithm's updates cannot"
-    if any(True for _ in critics.encoder.parameters()) or not isinstance(agent.policy, Fused):
+    layers = [layer for net in _fused(vars(agent).values()) for layer in net.layers]
+    plain = {param for layer in layers for param in (layer.weight, layer.bias)}
+    if any(param not in plain for net in nets for param in net.parameters()):
         return "only networks of plain layers can"
-    if any(getattr(vector, "held", ()) for vector in vectors.values()):
+    if any(getattr(vector, "held", ()) for vector in _vectors(agent).values()):
         return "an agent with frozen parameters cannot"
+    if MASK in getattr(getattr(agent, "obs_space", None), "spaces", {}):
+        return "one that chooses among legal actions only cannot"
     return None
 
 
-def compile_steps(agent: Any, backend: str = "inductor") -> None:
-    """Let compiled functions stand in for the agent's steps, each compiled at its first call.
+def _fused(parts: Iterable[Any]) -> Iterator[Fused]:
+    """The networks among an agent's parts and inside them."""
+    for part in parts:
+        if isinstance(part, Fused):
+            yield part
+        elif isinstance(part, nn.Module):
+            yield from _fused([*vars(part).values(), *part.children()])
+        elif isinstance(part, list):
+            yield from _fused(part)
 
-    backend: one of torch's; "eager" runs the graph's operations one by one.
-    """
+
+def compile_steps(agent: Any, compiler: Compiler | None = None) -> None:
+    """Let compiled functions stand in for the agent's steps, each compiled at its first call; by `inductor` if None."""
     for name in STEPS:
         if hasattr(agent, name):
-            setattr(agent, name, Graph(agent, name, backend))
+            setattr(agent, name, Graph(agent, name, compiler or inductor))
 
 
 class Graph:
@@ -61,8 +76,8 @@ class Graph:
     of whose values is compiled.
     """
 
-    def __init__(self, agent: Any, name: str, backend: str):
-        self.agent, self.name, self.backend = agent, name, backend
+    def __init__(self, agent: Any, name: str, compiler: Compiler):
+        self.agent, self.name, self.compiler = agent, name, compiler
         self.compiled: dict[tuple[Any, ...], tuple[Callable[..., Any], Any]] = {}
 
     @torch.no_grad()
@@ -80,8 +95,8 @@ class Graph:
         """Observations as features: an encoder without parameters stays outside, with its changing statistics."""
         if not isinstance(arg, Transitions):
             return arg
-        features = self.agent.critics.features
-        return replace(arg, obs=features(arg.obs), next_obs=features(arg.next_obs))
+        encoder = next(part.encoder for part in vars(self.agent).values() if hasattr(part, "encoder"))
+        return replace(arg, obs=encoder(arg.obs), next_obs=encoder(arg.next_obs))
 
     def _compile(self, given: list[Any], leaves: list[Tensor]) -> tuple[Callable[..., Any], Any]:
         from torch.fx.experimental.proxy_tensor import make_fx  # takes a second: only runs that compile pay for it
@@ -95,23 +110,21 @@ class Graph:
                 returned.append(method(stand_in, *_rebuilt(given, iter(tensors[len(state):]))))
             return [leaf.detach() for leaf in _leaves(returned[-1])]
 
-        generator = torch.random.get_rng_state()
-        graph = make_fx(step)(*(tensor.detach().clone() for tensor in (*state, *leaves)))
+        generator, inputs = torch.random.get_rng_state(), [tensor.detach() for tensor in (*state, *leaves)]
+        traced = make_fx(step)(*(tensor.clone() for tensor in inputs))
         torch.random.set_rng_state(generator)
-        options: Any = None
-        if self.backend == "inductor":  # the same random numbers as without it, and no Python between kernels
-            options = {"fallback_random": True, "cpp_wrapper": state[0].device.type == "cpu"}
-        function = torch.compile(graph, fullgraph=True, dynamic=False, backend=self.backend, options=options)
-        return function, returned[-1]
+        return self.compiler(traced, inputs), returned[-1]
 
 
-@dataclass(frozen=True)
-class _Flat:
-    """One of an agent's flat vectors, and what steps it."""
+def inductor(traced: torch.fx.GraphModule, inputs: Sequence[Tensor]) -> Callable[..., Sequence[Tensor]]:
+    """What torch's compiler makes of a graph."""
+    from torch._inductor.compile_fx import compile_fx  # as its documentation advises makers of compilers
 
-    name: str
-    vector: nn.Parameter
-    optimizer: str | None
+    options = {"fallback_random": True,                              # the same random numbers as without it
+               "cpp_wrapper": inputs[0].device.type == "cpu"}        # no Python between kernels
+    for node in traced.graph.nodes:
+        node.meta.clear()  # stand-ins for values, from the tracing, that the compiler would take for its own
+    return cast(Callable[..., Sequence[Tensor]], compile_fx(traced, list(inputs), config_patches=options))
 
 
 def _vectors(agent: Any) -> dict[str, nn.Parameter]:
@@ -123,14 +136,16 @@ def _optimizers(agent: Any) -> dict[str, Adam]:
 
 
 def _state(agent: Any) -> list[Tensor]:
-    """Everything that a step changes: vectors, and each optimiser's averages and counter."""
-    moments = [part for optimizer in _optimizers(agent).values() for _, part in sorted(_moments(optimizer).items())]
-    return [*(vector.detach() for vector in _vectors(agent).values()), *moments]
+    """What a step changes, and what schedules do: vectors, then each optimiser's step size, averages and counter."""
+    state = [vector.detach() for vector in _vectors(agent).values()]
+    for optimizer in _optimizers(agent).values():
+        state += [torch.tensor(optimizer.param_groups[0]["lr"]), *_moments(optimizer).values()]
+    return state
 
 
 def _moments(optimizer: Adam) -> dict[str, Tensor]:
     moments: dict[str, Tensor] = optimizer.state[optimizer.param_groups[0]["params"][0]]
-    return moments
+    return dict(sorted(moments.items()))
 
 
 def _stand_in(agent: Any, state: tuple[Tensor, ...]) -> Any:
@@ -149,18 +164,33 @@ def _stand_in(agent: Any, state: tuple[Tensor, ...]) -> Any:
 
     stand_in = copy.copy(agent)
     for name, part in vars(agent).items():
-        if isinstance(part, Fused):
-            setattr(stand_in, name, Plain(part, leaf))
-        elif isinstance(part, Critics):
-            setattr(stand_in, name, part.plain(leaf))
+        if isinstance(part, Fused | nn.Module | list):
+            setattr(stand_in, name, _plain(part, leaf))
     for name, vector in vectors.items():  # a vector without networks is itself a parameter, such as a temperature
         setattr(stand_in, name, flat[name] if leaves[name] else leaf(vector))
     for name, optimizer in _optimizers(agent).items():
-        group, moments = optimizer.param_groups[0], _moments(optimizer)
+        group = optimizer.param_groups[0]
         own = next(key for key, vector in vectors.items() if vector is group["params"][0])
-        setattr(stand_in, name, PlainAdam(flat[own], [leaves[own][first] for first in sorted(leaves[own])], group,
-                                          {key: next(given) for key in sorted(moments)}))
+        setattr(stand_in, name, PlainAdam(flat[own], [leaves[own][first] for first in sorted(leaves[own])], next(given),
+                                          group, {key: next(given) for key in _moments(optimizer)}))
     return stand_in
+
+
+def _plain(part: Any, leaf: Callable[[Tensor], Tensor]) -> Any:
+    """A part of an agent in plain operations on what `leaf` gives for its parameters, reading features."""
+    if isinstance(part, Fused):
+        return Plain(part, leaf)
+    if isinstance(part, list):
+        return [_plain(item, leaf) for item in part]
+    if not isinstance(part, nn.Module):
+        return part
+    copied: Any = copy.copy(part)
+    vars(copied).update({name: _plain(value, leaf) for name, value in vars(part).items()
+                         if isinstance(value, Fused | list)})
+    vars(copied)["_parameters"] = {name: leaf(param) for name, param in part._parameters.items() if param is not None}
+    vars(copied)["_modules"] = {name: nn.Identity() if name == "encoder" else _plain(child, leaf)
+                                for name, child in part._modules.items()}
+    return copied
 
 
 def _leaves(tree: Any) -> Iterator[Tensor]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from rlcore.data.batch import Obs
 from rlcore.nets.encoders import encoder_for, is_plain
 from rlcore.nets.ensemble import EnsembleMLP
-from rlcore.nets.fused import Fused, Plain, Precision
+from rlcore.nets.fused import Fused, Precision
 
 
 class Critics(nn.Module):
@@ -43,13 +42,6 @@ class Critics(nn.Module):
         """The values of some of the networks. members [M] int64 → [M, N] or [M, N, outputs]"""
         values: Tensor = self.members(torch.cat([features, action], -1), members)
         return values
-
-    def plain(self, leaf: Callable[[nn.Parameter], Any]) -> Critics:
-        """The same critics of features, in plain operations on what `leaf` gives for each parameter."""
-        copied = copy.copy(self)
-        copied.fused = Plain(self.fused, leaf)
-        copied._modules = {**self._modules, "encoder": nn.Identity()}
-        return copied
 
     def choices(self, features: Tensor) -> Tensor:
         """The value of each of several choices, from networks that take no action in. [N, F] → [K, N, outputs]"""

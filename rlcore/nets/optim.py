@@ -82,8 +82,10 @@ class PlainAdam:
     leaves: the parameters in the vector's order, each a view of it that a loss can be differentiated by.
     """
 
-    def __init__(self, vector: Tensor, leaves: Sequence[Tensor], group: Mapping[str, Any], state: Mapping[str, Tensor]):
-        self.vector, self.leaves, self.group, self.state = vector, leaves, group, state
+    def __init__(self, vector: Tensor, leaves: Sequence[Tensor], learning_rate: Tensor, group: Mapping[str, Any],
+                 state: Mapping[str, Tensor]):
+        self.vector, self.leaves, self.learning_rate = vector, leaves, learning_rate
+        self.group, self.state = group, state
 
     def descend(self, loss: Tensor, max_grad_norm: float) -> Tensor:
         """What `descend` does, by the same formulas; sums may differ in their last bits."""
@@ -97,7 +99,7 @@ class PlainAdam:
             mean = state["exp_avg"].lerp_(grad, 1 - beta1)
             square = state["exp_avg_sq"].mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
             spread = square.sqrt() / (1 - beta2 ** state["step"]).sqrt() + self.group["eps"]
-            self.vector.sub_(self.group["lr"] / (1 - beta1 ** state["step"]) * mean / spread)
+            self.vector.sub_(self.learning_rate / (1 - beta1 ** state["step"]) * mean / spread)
         return norm
 
 

@@ -13,12 +13,17 @@ import rlcore as rl
 from rlcore import catalog
 from rlcore.fast import graph
 from rlcore.finetune import freeze
-from rlcore.training import WORTH_COMPILING
 from tests.rlcore.algos.stand_ins import rollout
 
-ALGORITHMS = ("sac", "td3", "ddpg", "tqc", "redq", "modsac")
-OBS, ACTIONS = spaces.Box(-1, 1, (3,)), spaces.Box(-2, 2, (2,))
+ACTORS = ("sac", "td3", "ddpg", "tqc", "redq", "modsac")
+VALUES = ("dqn", "qrdqn", "iqn", "sac_discrete")
+OBS, ACTIONS, CHOICES = spaces.Box(-1, 1, (3,)), spaces.Box(-2, 2, (2,)), spaces.Discrete(3)
 SMALL = {"hidden": (16, 16), "batch_size": 32, "capacity": 1_000, "num_envs": 2, "learning_rate": 1e-3}
+
+
+def follow(traced, _inputs):
+    """No compiler: the graph's operations one by one."""
+    return traced
 
 
 def agents(algo: str, **changes):
@@ -27,9 +32,10 @@ def agents(algo: str, **changes):
     for _ in range(2):
         torch.manual_seed(0)
         config = catalog.config_class(algo)(**SMALL | changes)
-        agent = catalog.agent_class(algo)(OBS, ACTIONS, config, seed=0)
+        agent = catalog.agent_class(algo)(OBS, CHOICES if algo in VALUES else ACTIONS, config, seed=0)
         torch.manual_seed(1)
-        agent.remember(rollout(torch.randn(41, 2, 3), torch.rand(40, 2, 2) * 2 - 1))
+        action = torch.randint(3, (40, 2)) if algo in VALUES else torch.rand(40, 2, 2) * 2 - 1
+        agent.remember(rollout(torch.randn(41, 2, 3), action))
         pair.append(agent)
     return pair
 
@@ -53,22 +59,28 @@ def assert_equal(plain, compiled, rtol):
                 torch.testing.assert_close(other[key], value, rtol=rtol, atol=rtol)
 
 
-@pytest.mark.parametrize("algo", ALGORITHMS)
-@pytest.mark.parametrize("changes", [{}, {"prioritized": True, "max_grad_norm": 0.1, "normalize_obs": True}],
-                         ids=["plain", "with options"])
+OPTIONS = {"prioritized": True, "max_grad_norm": 0.1, "normalize_obs": True}
+
+
+@pytest.mark.parametrize(("algo", "changes"), [
+    *((algo, {}) for algo in (*ACTORS, *VALUES)), *((algo, OPTIONS) for algo in ACTORS),
+    ("dqn", OPTIONS | {"dueling": True, "double": True}), ("dqn", {"atoms": 11, "learning_rate_steps": 1_000}),
+    ("qrdqn", {"n_step": 3}), ("sac_discrete", {"normalize_obs": True})])
 def test_the_graph_learns_what_the_readable_step_learns(algo, changes):
     plain, compiled = agents(algo, **changes)
-    before = plain.critic_params.detach().clone()
-    graph.compile_steps(compiled, backend="eager")
+    vector = plain.critic_params if hasattr(plain, "critic_params") else plain.params
+    before = vector.detach().clone()
+    assert graph.obstacle(compiled) is None
+    graph.compile_steps(compiled, follow)
     for expected, found in zip(updated(plain, 6), updated(compiled, 6), strict=True):
         assert found == pytest.approx(expected, rel=1e-3, abs=1e-4)
-    assert not torch.equal(before, plain.critic_params)
+    assert not torch.equal(before, vector)
     assert_equal(plain, compiled, rtol=2e-3)
 
 
 def test_vectors_stay_where_networks_and_checkpoints_look_for_them():
     plain, compiled = agents("sac")
-    graph.compile_steps(compiled, backend="eager")
+    graph.compile_steps(compiled, follow)
     weight, address = compiled.actor[0].weight, compiled.actor_params.data_ptr()
     before = weight.detach().clone()
     updated(compiled, 2)
@@ -81,7 +93,7 @@ def test_vectors_stay_where_networks_and_checkpoints_look_for_them():
 def test_a_loaded_state_is_what_the_graph_goes_on_from():
     plain, compiled = agents("td3")
     updated(plain, 3)
-    graph.compile_steps(compiled, backend="eager")
+    graph.compile_steps(compiled, follow)
     updated(compiled, 1)
     compiled.load_state_dict(plain.state_dict())
     for agent in (plain, compiled):
@@ -93,7 +105,7 @@ def test_a_loaded_state_is_what_the_graph_goes_on_from():
 def test_wide_products_are_rounded_only_if_asked_for():
     def shift(precision):
         plain, compiled = agents("sac", hidden=(128, 128))[0], agents("sac", hidden=(128, 128), precision=precision)[0]
-        graph.compile_steps(compiled, backend="eager")
+        graph.compile_steps(compiled, follow)
         return abs(updated(plain, 1)[0]["loss/value"] - updated(compiled, 1)[0]["loss/value"])
 
     assert shift("float32") < 1e-6 < shift("bfloat16") < 0.1
@@ -116,7 +128,7 @@ def test_what_cannot_be_compiled_is_refused_in_a_sentence(tmp_path: Path):
 
 def test_short_runs_are_not_compiled(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(graph, "compile_steps", lambda _agent: pytest.fail("compiled"))
-    rl.train("sac", "Pendulum-v1", {"learning_starts": 100, "hidden": (8, 8)}, env_steps=WORTH_COMPILING // 50,
+    rl.train("sac", "Pendulum-v1", {"learning_starts": 100, "hidden": (8, 8)}, env_steps=300,
              run_dir=tmp_path, progress=False)
 
 

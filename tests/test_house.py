@@ -32,7 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "rlcore.ops": set(),
     "rlcore.nets": {"rlcore.arrays", "rlcore.config", "rlcore.data", "rlcore.ops", "rlcore.spaces"},
     "rlcore.data": {"rlcore.arrays", "rlcore.config", "rlcore.ops"},
-    "rlcore.fast": {"rlcore.arrays", "rlcore.data", "rlcore.nets", "rlcore.ops"},
+    "rlcore.fast": {"rlcore.arrays", "rlcore.data", "rlcore.nets", "rlcore.ops", "rlcore.spaces"},
     "rlcore.protocols": {"rlcore.arrays", "rlcore.data", "rlcore.spaces"},
     "rlcore.processes": {"rlcore.config"},
     "rlcore.player": {"rlcore.config", "rlcore.envs", "rlcore.protocols", "rlcore.restore"},

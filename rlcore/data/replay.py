@@ -113,7 +113,7 @@ class Ring:
         if self.stacks and rollout.start.any():
             self._learn_padding(rollout)
         if self.total:  # what begins an episode does not follow from the newest step: nobody may learn that it did
-            self.rows["valid"][self.head - 1] &= ~rollout.start[0].to(self.device)
+            self._memory("valid")[self.head - 1] &= ~self._given(rollout.start[0])
         length, skip = len(rollout.reward), max(0, len(rollout.reward) - (self.steps - 1))
         self.total += skip
         for name, column in columns.items():
@@ -122,18 +122,25 @@ class Ring:
             for t in range(-(self.total - skip) % self.memory_every, length, self.memory_every):
                 row = (self.total - skip + t) % self.steps
                 self.rows["memory"][row // self.memory_every] = rollout.memory[t]
-        written = (torch.arange(self.total, self.total + length - skip) % self.steps)[:, None] * self.num_envs
+        written = (np.arange(self.total, self.total + length - skip) % self.steps)[:, None] * self.num_envs
         self.total += length - skip
         for name, part in _parts(rollout.last_obs).items():
-            self.rows[name][self.head] = self._newest(name, part)
-        self.rows["start"][self.head] = ~rollout.valid[-1]  # what a dummy row leads to begins an episode
-        return (written + torch.arange(self.num_envs)).flatten()
+            self._memory(name)[self.head] = self._given(self._newest(name, part))
+        self._memory("start")[self.head] = ~self._given(rollout.valid[-1])  # a dummy row leads to an episode's first
+        return torch.from_numpy((written + np.arange(self.num_envs)).ravel())
 
     def _write(self, name: str, column: Tensor, head: int) -> None:
-        rows, first = self.rows[name], min(len(column), self.steps - head)
-        rows[head:head + first] = column[:first]
+        rows, given, first = self._memory(name), self._given(column), min(len(column), self.steps - head)
+        rows[head:head + first] = given[:first]
         if first < len(column):
-            rows[:len(column) - first] = column[first:]
+            rows[:len(column) - first] = given[first:]
+
+    def _memory(self, name: str) -> Any:
+        """A column to write to: on the CPU as NumPy sees it, since for single steps torch's calls cost more."""
+        return self.rows[name].numpy() if self.device.type == "cpu" else self.rows[name]
+
+    def _given(self, column: Tensor) -> Any:
+        return column.cpu().numpy() if self.device.type == "cpu" else column.to(self.device)
 
     def _allocate(self, columns: dict[str, Tensor], memory: Tensor) -> None:
         self.stacks = [name for name, column in columns.items() if self._is_stack(name, column)]

@@ -79,6 +79,9 @@ class Graph:
     def __init__(self, agent: Any, name: str, compiler: Compiler):
         self.agent, self.name, self.compiler = agent, name, compiler
         self.compiled: dict[tuple[Any, ...], tuple[Callable[..., Any], Any]] = {}
+        self.vectors = [vector.detach() for vector in _vectors(agent).values()]
+        self.optimizers = [(optimizer, torch.tensor(0.0)) for optimizer in _optimizers(agent).values()]
+        self.encoder = next(part.encoder for part in vars(agent).values() if hasattr(part, "encoder"))
 
     @torch.no_grad()
     def __call__(self, *args: Any) -> Any:
@@ -89,19 +92,26 @@ class Graph:
         if key not in self.compiled:
             self.compiled[key] = self._compile(given, leaves)
         function, shape = self.compiled[key]
-        return _rebuilt(shape, iter(function(*_state(self.agent), *leaves)))
+        return _rebuilt(shape, iter(function(*self._state(), *leaves)))
+
+    def _state(self) -> list[Tensor]:
+        """What steps and schedules change: vectors, then each optimiser's step size, averages and counter."""
+        state = list(self.vectors)
+        for optimizer, learning_rate in self.optimizers:
+            learning_rate.fill_(optimizer.param_groups[0]["lr"])
+            state += [learning_rate, *_moments(optimizer).values()]
+        return state
 
     def _encoded(self, arg: Any) -> Any:
         """Observations as features: an encoder without parameters stays outside, with its changing statistics."""
         if not isinstance(arg, Transitions):
             return arg
-        encoder = next(part.encoder for part in vars(self.agent).values() if hasattr(part, "encoder"))
-        return replace(arg, obs=encoder(arg.obs), next_obs=encoder(arg.next_obs))
+        return replace(arg, obs=self.encoder(arg.obs), next_obs=self.encoder(arg.next_obs))
 
     def _compile(self, given: list[Any], leaves: list[Tensor]) -> tuple[Callable[..., Any], Any]:
         from torch.fx.experimental.proxy_tensor import make_fx  # takes a second: only runs that compile pay for it
 
-        state, returned = _state(self.agent), list[Any]()
+        state, returned = self._state(), list[Any]()
 
         def step(*tensors: Tensor) -> list[Tensor]:
             stand_in = _stand_in(self.agent, tensors[:len(state)])
@@ -135,21 +145,13 @@ def _optimizers(agent: Any) -> dict[str, Adam]:
     return {name: part for name, part in vars(agent).items() if isinstance(part, Adam)}
 
 
-def _state(agent: Any) -> list[Tensor]:
-    """What a step changes, and what schedules do: vectors, then each optimiser's step size, averages and counter."""
-    state = [vector.detach() for vector in _vectors(agent).values()]
-    for optimizer in _optimizers(agent).values():
-        state += [torch.tensor(optimizer.param_groups[0]["lr"]), *_moments(optimizer).values()]
-    return state
-
-
 def _moments(optimizer: Adam) -> dict[str, Tensor]:
-    moments: dict[str, Tensor] = optimizer.state[optimizer.param_groups[0]["params"][0]]
-    return dict(sorted(moments.items()))
+    moments = optimizer.state[optimizer.param_groups[0]["params"][0]]
+    return {name: moments[name] for name in ("exp_avg", "exp_avg_sq", "step")}
 
 
 def _stand_in(agent: Any, state: tuple[Tensor, ...]) -> Any:
-    """A copy of the agent that learns in the given tensors, laid out as `_state` lists them."""
+    """A copy of the agent that learns in the given tensors, laid out as `Graph` lists them."""
     vectors, given = _vectors(agent), iter(state)
     flat = {name: next(given) for name in vectors}
     leaves: dict[str, dict[int, Tensor]] = {name: {} for name in vectors}

@@ -24,7 +24,8 @@ def squashed(out: Tensor) -> TanhGaussian:
 
 def draw_squashed(out: Array, noise: Array | None) -> Array:
     """An action of the same policy by given standard normal noise, its centre without. [B, 2D], [B, D] → [B, D]"""
-    mean, log_std = np.split(out, 2, axis=-1)
+    size = out.shape[-1] // 2
+    mean, log_std = out[..., :size], out[..., size:]
     if noise is not None:
         mean = Gaussian.draw(mean, np.exp(log_std.clip(_LOG_STD_MIN, _LOG_STD_MAX)), noise)
     action: Array = np.tanh(mean)

@@ -202,9 +202,9 @@ class PPO:
                 for rows in order.view(-1, size):
                     loss = ppo_loss(self.model, take(batch, rows), clip, self.kl_coef, cfg)
                     norm = descend(loss, self.optimizer, cfg.max_grad_norm)
-            last = take(batch, order[-size:])
-            if cfg.target_kl is not None and approx_kl_of(self.model, last) > cfg.target_kl:
+            if cfg.target_kl is not None and approx_kl_of(self.model, take(batch, order[-size:])) > cfg.target_kl:
                 break
+        last = take(batch, order[-size:])
         if cfg.surrogate == "kl_penalty":
             self.kl_coef = adapted_kl_coef(self.kl_coef, float(approx_kl_of(self.model, batch)), cfg.kl_goal)
         return ppo_metrics(self.model, last, clip, self.kl_coef, cfg) | {"loss/grad_norm": norm}

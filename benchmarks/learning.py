@@ -32,6 +32,7 @@ class Case:
     goal: float                  # mean return of an evaluation that counts
     changes: Mapping[str, Any] = field(default_factory=dict)
     title: str = ""
+    explore: bool = False        # evaluated with the noise of training's end, not by its likeliest actions
 
     @property
     def name(self) -> str:
@@ -56,7 +57,7 @@ CASES = (
     Case("td3", "Pendulum-v1", 20_000, -180, {"precision": "bfloat16"}),
     Case("ppo", "MiniGrid-DoorKey-5x5-v0", 200_000, 0.93, {"num_envs": 16, "horizon": 128, "num_minibatches": 8,
                                                             "entropy_coef": 0.01, "learning_rate": 1e-3,
-                                                            "shared": True, "hidden": [128]}),
+                                                            "shared": True, "hidden": [128]}, explore=True),
     Case("rainbow", "CartPole-v1", 50_000, 475),
     Case("tqc", "Pendulum-v1", 20_000, -180, {"precision": "bfloat16"}),
     Case("modsac", "Pendulum-v1", 20_000, -180, {"precision": "bfloat16"}),
@@ -104,7 +105,7 @@ def _learn(case: Case, seed: int) -> None:
         rl.train(case.algo, case.env, config, env_steps=case.env_steps, seed=seed, run_dir=folder, progress=False)
         seconds = time.monotonic() - started
         columns = read_metrics(Path(folder), ["episode/return"])
-        result = rl.evaluate(folder, episodes=EPISODES)
+        result = rl.evaluate(folder, episodes=EPISODES, explore=case.explore)
     known = ~np.isnan(columns["episode/return"])
     step, score = (np.array(columns[name])[known] for name in ("step", "episode/return"))
     groups = np.array_split(np.arange(len(step)), min(POINTS, len(step)))

@@ -48,6 +48,8 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
         sub.set_defaults(run_command=command)
         if name == "evaluate":
             sub.add_argument("--episodes", type=int, default=20)
+            sub.add_argument("--seed", type=int, default=10_000, help="of the first environment")
+            sub.add_argument("--explore", action="store_true", help="act with noise, as at the end of training")
         if name == "resume":
             sub.add_argument("--env_steps", type=int, help="a new length, counted from the run's beginning")
         else:
@@ -120,6 +122,7 @@ def _add_train(sub: argparse.ArgumentParser, arguments: list[str]) -> None:
                      help="share of replayed steps that pursue a goal their episode reached later; 0.8 is usual")
     sub.add_argument("--compiled", action=argparse.BooleanOptionalAction,
                      help="compile the gradient step; where it can be and a run is long enough, if not given")
+    sub.add_argument("--replay_on_disk", action="store_true", help="keep the replay memory in the run's folder")
     sub.add_argument("--checkpoint_s", type=float, help="seconds between checkpoints")
     sub.set_defaults(run_command=_train)
     chosen = _algorithm_in(arguments[1:]) if arguments[:1] == ["train"] else None
@@ -193,7 +196,8 @@ def _resume(options: argparse.Namespace) -> None:
 def _evaluate(options: argparse.Namespace) -> None:
     from rlcore.evaluation.evaluate import evaluate
 
-    logging.info("%s", evaluate(options.run, episodes=options.episodes, which=options.checkpoint))
+    logging.info("%s", evaluate(options.run, episodes=options.episodes, which=options.checkpoint,
+                                seed=options.seed, explore=options.explore))
 
 
 def _video(options: argparse.Namespace) -> None:

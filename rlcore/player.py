@@ -10,6 +10,7 @@ import numpy as np
 
 from rlcore.config import ShapeError
 from rlcore.envs.wrappers import named_parts, named_spaces
+from rlcore.evaluation.evaluate import exploring
 from rlcore.protocols import Policy
 from rlcore.restore import Which, load_agent
 
@@ -17,16 +18,19 @@ from rlcore.restore import Which, load_agent
 class Player:
     """Plays one environment with the best actions of an agent, or of a run's, and keeps what it remembers.
 
+    explore: act as at the end of training instead, with its noise, drawn by `seed`.
+
         player = rl.Player(agent)
         obs, info = env.reset()
         player.reset()
         obs, reward, terminated, truncated, info = env.step(player(obs))
     """
 
-    def __init__(self, agent: Policy | str | Path, which: Which = "last"):
+    def __init__(self, agent: Policy | str | Path, which: Which = "last", *, explore: bool = False, seed: int = 0):
         self.agent = load_agent(agent, which)[0] if isinstance(agent, str | Path) else agent
         space = getattr(self.agent, "obs_space", None)  # an agent built by hand does not say what it sees
         self.shapes = None if space is None else {name: part.shape or () for name, part in named_spaces(space)}
+        self.noise = exploring(self.agent, seed, 1) if explore else None
         self.reset()
 
     def reset(self) -> None:
@@ -44,7 +48,8 @@ class Player:
         if self.shapes is not None and not self.shapes.items() <= shapes.items():
             raise ShapeError(f"This agent sees one observation {_form(self.shapes)} at a time, but got "
                              f"{_form(shapes)}. Give what the environment's reset or step returns first.")
-        action, self.memory = self.agent.act(parts.get("", parts), self.memory)
+        action, self.memory = self.agent.act(parts.get("", parts), self.memory,
+                                              next(self.noise) if self.noise else None)
         return self.agent.actions.to_env(action)[0]
 
 

@@ -43,6 +43,7 @@ logger = logging.getLogger("rlcore")
 
 LOG_POINTS = 500       # rows of metrics per run, at most
 WORTH_COMPILING = 2_500_000  # gradient steps × width of a layer: each saves some microseconds
+SELECTION_SEED = 5_000_000  # of evaluations in training: who judges the agent that they chose uses others
 STATUS_EVERY_S = 0.25  # how often the folder's status and stop request are looked after
 
 
@@ -93,8 +94,8 @@ def train(algo: str, env: str | Factory | Env, config: Any = None, *, env_steps:
           sampler: SamplerName = "serial", num_workers: int | None = None, evaluate_every: int | None = None,
           evaluate_episodes: int = 10, patience: int | None = None, keep_every: int | None = None,
           start_from: str | Path | None = None, freeze: str | Sequence[str] = (), hindsight: float | None = None,
-          compiled: bool | None = None, callbacks: Sequence[Callback] = (), checkpoint_s: float = 30.0,
-          progress: bool = True) -> Agent:
+          compiled: bool | None = None, replay_on_disk: bool = False, callbacks: Sequence[Callback] = (),
+          checkpoint_s: float = 30.0, progress: bool = True) -> Agent:
     """Train an agent and keep everything about it in a run folder.
 
     Args:
@@ -124,6 +125,8 @@ def train(algo: str, env: str | Factory | Env, config: Any = None, *, env_steps:
         hindsight: the share of replayed steps that pursue a goal their episode reached later; 0.8 is usual.
         compiled: compile the gradient step before it is first taken, which needs a C++ compiler and some ten seconds;
             if None, where that is possible and the run is long enough to gain by it.
+        replay_on_disk: keep the replay memory in files of the run's folder, for one that is larger than the machine's
+            memory; the system reads and writes them as needed.
         callbacks: functions of a `Moment`, called with each row of metrics; one that returns True ends the run.
         checkpoint_s: seconds between checkpoints.
         progress: show a progress bar.
@@ -157,7 +160,7 @@ def train(algo: str, env: str | Factory | Env, config: Any = None, *, env_steps:
         sampler=sampler, num_workers=num_workers, evaluate_every=evaluate_every, evaluate_episodes=evaluate_episodes,
         patience=patience, keep_every=keep_every, start_from=None if start_from is None else str(start_from),
         freeze=[freeze] if isinstance(freeze, str) else list(freeze), hindsight=hindsight,
-        versions=versions(),
+        replay_on_disk=replay_on_disk, versions=versions(),
     )
     counts = ("env_steps", "evaluate_every", "evaluate_episodes", "patience", "keep_every")
     asked = {what: getattr(spec, what) for what in counts}
@@ -165,6 +168,8 @@ def train(algo: str, env: str | Factory | Env, config: Any = None, *, env_steps:
     spec = replace(spec, **exact)
     if catalog.algorithm(algo).needs_cost and name in catalog.ENVIRONMENTS and (why := catalog.refusal(algo, name)):
         raise ConfigError(why)
+    if replay_on_disk and catalog.algorithm(algo).loop == "on_policy":
+        raise ConfigError(f"{catalog.algorithm(algo).title} has no replay memory: leave replay_on_disk=True out.")
     if patience is not None and evaluate_every is None:
         raise ConfigError(f"patience={patience} counts evaluations: give evaluate_every too.")
     agent = _begin(spec, made)
@@ -319,6 +324,7 @@ class Session:
         self.loop, self.memory = cast(Loop, on_policy), None
         if algorithm.loop == "off_policy":
             self.loop, self.memory = cast(Loop, off_policy), cast(OffPolicyAgent, agent).memory
+            self.memory.folder = folder / "replay" if spec.replay_on_disk else None
         self.sampler = make_sampler(spec, env, agent)
         if spec.compiled:
             graph.compile_steps(agent)
@@ -391,8 +397,9 @@ class Session:
     def _evaluate(self) -> bool:
         """Play some episodes, keep the agent if it is the best so far, and say whether patience is over."""
         spec = self.spec
-        result = evaluate(self.agent, self.env_source, episodes=spec.evaluate_episodes, env_options=spec.env_options,
-                          action_mask=spec.action_mask, backend="envpool" if spec.backend == "envpool" else "sync")
+        result = evaluate(self.agent, self.env_source, episodes=spec.evaluate_episodes, seed=SELECTION_SEED,
+                          env_options=spec.env_options, action_mask=spec.action_mask,
+                          backend="envpool" if spec.backend == "envpool" else "sync")
         append_evaluation(self.folder, result.row(self.step) | {"in_training": True})
         if self.best is None or result.mean > self.best:
             self.best, self.since_best = result.mean, 0

@@ -35,7 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "rlcore.fast": {"rlcore.arrays", "rlcore.data", "rlcore.nets", "rlcore.ops", "rlcore.spaces"},
     "rlcore.protocols": {"rlcore.arrays", "rlcore.data", "rlcore.spaces"},
     "rlcore.processes": {"rlcore.config"},
-    "rlcore.player": {"rlcore.config", "rlcore.envs", "rlcore.protocols", "rlcore.restore"},
+    "rlcore.player": {"rlcore.config", "rlcore.envs", "rlcore.evaluation", "rlcore.protocols", "rlcore.restore"},
     "rlcore.envs": {"rlcore.arrays", "rlcore.config", "rlcore.data", "rlcore.processes"},
     "rlcore.restore": {"rlcore.catalog", "rlcore.checkpoint", "rlcore.config", "rlcore.envs", "rlcore.protocols",
                        "rlcore.runs"},

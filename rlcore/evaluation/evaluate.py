@@ -1,20 +1,21 @@
-"""Playing episodes with an agent that no longer explores."""
+"""Playing episodes with an agent that no longer learns."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from rlcore.arrays import Array
 from rlcore.config import ConfigError
 from rlcore.envs.make import Backend, Factory, make_env, name_of
 from rlcore.evaluation.statistics import bootstrap_interval, iqm
-from rlcore.protocols import Agent
+from rlcore.protocols import Agent, Policy
 from rlcore.restore import Which, load_agent_at
 from rlcore.runs import read_evaluations
 from rlcore.spaces import Actions
@@ -60,8 +61,9 @@ class Evaluation:
 
 
 def evaluate(agent: Agent | str | Path, env: str | Factory | None = None, *, episodes: int = 20,
-             seed: int = 10_000, which: Which = "last", max_steps: int = 1_000_000, backend: Backend = "sync",
-             env_options: Mapping[str, Any] | None = None, action_mask: bool = False) -> Evaluation:
+             seed: int = 10_000, which: Which = "last", explore: bool = False, max_steps: int = 1_000_000,
+             backend: Backend = "sync", env_options: Mapping[str, Any] | None = None,
+             action_mask: bool = False) -> Evaluation:
     """Play whole episodes with the agent's best actions, on seeds that training does not use.
 
     Args:
@@ -70,6 +72,8 @@ def evaluate(agent: Agent | str | Path, env: str | Factory | None = None, *, epi
         episodes: how many; each starts from a seed of its own.
         seed: of the first environment.
         which: of a run's checkpoints: "last", "best", or the step of one that was kept.
+        explore: act as at the end of training instead, with its noise: where the best policy is a random one, as in
+            many games of hidden information, the likeliest actions can be worse.
         max_steps: an episode that is longer is taken for one that never ends.
         backend, env_options, action_mask: of the environment, as for `train`; a run's own are used by themselves, also
             with a function or class.
@@ -80,18 +84,30 @@ def evaluate(agent: Agent | str | Path, env: str | Factory | None = None, *, epi
     if episodes < 1:
         raise ConfigError(f"episodes={episodes} must be at least 1.")
     if isinstance(agent, str | Path):
-        return _evaluate_run(Path(agent), which, env, episodes, seed)
+        return _evaluate_run(Path(agent), which, env, episodes, seed, explore)
     if env is None:
         raise ConfigError("evaluate(agent) needs the environment's name, such as 'CartPole-v1'.")
     vector = make_env(env, min(episodes, 16), seed=seed, backend=backend, options=env_options,
                       action_mask=action_mask)
     try:
-        return _play(agent, vector, episodes, max_steps)
+        return _play(agent, vector, episodes, max_steps, exploring(agent, seed, vector.num_envs) if explore else None)
     finally:
         vector.close()
 
 
-def _play(agent: Agent, env: Any, episodes: int, max_steps: int) -> Evaluation:
+def exploring(agent: Policy, seed: int, num_envs: int) -> Iterator[Array]:
+    """The randomness of one step after another, as at the end of training, drawn for each environment by itself."""
+    rngs = [np.random.default_rng([seed, b]) for b in range(num_envs)]
+    while True:
+        blocks = [agent.noise(rng, _NOISE_BLOCK, _LATE, b) for b, rng in enumerate(rngs)]
+        yield from np.stack(blocks, 1)
+
+
+_NOISE_BLOCK = 64     # steps drawn at once
+_LATE = 10**12        # env steps after which every schedule of exploration has ended
+
+
+def _play(agent: Agent, env: Any, episodes: int, max_steps: int, noise: Iterator[Array] | None) -> Evaluation:
     """Each environment plays a fixed share of the episodes: taking whichever ends first would favour short ones."""
     num = env.num_envs
     left = np.full(num, episodes // num) + (np.arange(num) < episodes % num)
@@ -101,7 +117,7 @@ def _play(agent: Agent, env: Any, episodes: int, max_steps: int) -> Evaluation:
     obs, over = env.reset()[0], np.zeros(num, bool)
     memory = np.zeros((num, agent.memory_size), np.float32)
     while left.any():
-        action, memory = agent.act(obs, memory)
+        action, memory = agent.act(obs, memory, next(noise) if noise else None)
         obs, reward, terminated, truncated, _ = env.step(actions.to_env(action))
         total, length = np.where(over, 0, total + reward), np.where(over, 0, length + 1)
         memory = np.where(over[:, None], 0, memory)  # that step was the reset: the next one begins an episode
@@ -116,15 +132,17 @@ def _play(agent: Agent, env: Any, episodes: int, max_steps: int) -> Evaluation:
     return Evaluation(tuple(returns), tuple(lengths))
 
 
-def _evaluate_run(folder: Path, which: Which, env: str | Factory | None, episodes: int, seed: int) -> Evaluation:
+def _evaluate_run(folder: Path, which: Which, env: str | Factory | None, episodes: int, seed: int,
+                  explore: bool) -> Evaluation:
     agent, spec, step = load_agent_at(folder, which, None if isinstance(env, str) else env)
     own = env is None or name_of(env) == spec.env
     if isinstance(env, str) and not own:
-        return evaluate(agent, env, episodes=episodes, seed=seed)
-    result = evaluate(agent, env or spec.env, episodes=episodes, seed=seed, env_options=spec.env_options,
-                      action_mask=spec.action_mask, backend="envpool" if spec.backend == "envpool" else "sync")
+        return evaluate(agent, env, episodes=episodes, seed=seed, explore=explore)
+    result = evaluate(agent, env or spec.env, episodes=episodes, seed=seed, explore=explore,
+                      env_options=spec.env_options, action_mask=spec.action_mask,
+                      backend="envpool" if spec.backend == "envpool" else "sync")
     if own:
-        append_evaluation(folder, result.row(step))
+        append_evaluation(folder, result.row(step) | ({"exploring": True} if explore else {}))
     return result
 
 

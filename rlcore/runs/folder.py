@@ -50,6 +50,7 @@ class RunSpec:
     freeze: list[str] = field(default_factory=list)  # words in the names of parameters that stay as they are
     hindsight: float | None = None     # share of replayed steps that pursue another goal
     compiled: bool = False             # the gradient step is; its sums differ in their last bits
+    replay_on_disk: bool = False       # the replay memory lies in files of the run's folder
     versions: Mapping[str, str] = field(default_factory=dict)
     format: int = FORMAT
 

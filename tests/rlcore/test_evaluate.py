@@ -51,6 +51,41 @@ def test_an_evaluation_repeats_itself_and_depends_on_its_seed():
     assert one == same != other
 
 
+class Tosses(Zero):
+    """Does what its noise says."""
+
+    def noise(self, rng: np.random.Generator, horizon: int, step: int, env: int) -> np.ndarray:
+        assert step > 10**9  # every schedule of exploration has ended
+        return rng.integers(2, size=(horizon, 1))
+
+    def act(self, obs: np.ndarray, memory: np.ndarray, noise: np.ndarray | None = None):
+        self.seen = [*getattr(self, "seen", []), noise]
+        return np.zeros(len(obs), np.int64) if noise is None else noise[:, 0], memory
+
+
+def test_exploring_gives_every_environment_noise_of_its_own_that_the_seed_repeats():
+    def noises(seed: int) -> np.ndarray:
+        agent = Tosses()
+        rl.evaluate(agent, "CartPole-v1", episodes=3, seed=seed, explore=True)
+        return np.stack(agent.seen)[:, :, 0]
+
+    first = noises(1)
+    assert first.shape[1] == 3 and len(first) > 5
+    assert not np.array_equal(first[:, 0], first[:, 1])
+    assert np.array_equal(first, noises(1))
+    assert rl.evaluate(Tosses(), "CartPole-v1", episodes=3).lengths != rl.evaluate(
+        Tosses(), "CartPole-v1", episodes=3, explore=True).lengths
+
+
+def test_evaluations_in_training_play_other_episodes_than_those_that_judge_them(monkeypatch: pytest.MonkeyPatch):
+    seeds = []
+    from rlcore import training
+    monkeypatch.setattr(training, "evaluate", lambda *_, seed, **__: seeds.append(seed) or Evaluation((1.0,), (1,)))
+    rl.train("ppo", "CartPole-v1", {"num_envs": 2, "horizon": 16, "num_minibatches": 1}, env_steps=64,
+             evaluate_every=32, progress=False)
+    assert seeds and min(seeds) >= 1_000_000  # rl.evaluate begins at 10,000
+
+
 def test_iqm_by_hand():
     # of eight values the two smallest and two largest go: (3 + 4 + 5 + 6)/4
     assert iqm(np.array([100.0, 1, 2, 3, 4, 5, 6, -50])) == (2 + 3 + 4 + 5) / 4

@@ -74,3 +74,13 @@ def test_what_is_not_one_observation_is_refused_in_one_sentence():
                         ({"obs": np.zeros(4)}, r"\{obs: \[4\]\}"), (0.5, r"\[\]")):
         with pytest.raises(rl.ShapeError, match=rf"sees one observation \[4\] at a time, but got {form}\."):
             rl.Player(agent)(wrong)
+
+
+def test_a_player_may_explore():
+    agent = rl.train("ppo", "Pendulum-v1", {"num_envs": 2, "horizon": 16, "num_minibatches": 1}, env_steps=32,
+                     progress=False)
+    obs = np.zeros(3, np.float32)
+    best, noisy, again = rl.Player(agent), rl.Player(agent, explore=True), rl.Player(agent, explore=True)
+    assert np.array_equal(best(obs), best(obs))
+    first = noisy(obs)
+    assert not np.array_equal(first, noisy(obs)) and np.array_equal(first, again(obs))

@@ -13,6 +13,8 @@ from rlcore.catalog import config_for
 from rlcore.config import build, to_dict
 from rlcore.restore import agent_state
 from rlcore.runs import read_evaluations, read_metrics, read_spec
+from rlcore.training import SELECTION_SEED
+from tests.rlcore.small import config_of
 
 SMALL = {"num_envs": 4, "horizon": 32, "epochs": 1, "hidden": [8], "num_minibatches": 2}
 
@@ -34,7 +36,7 @@ def test_evaluations_in_training_are_noted_at_their_steps_and_the_best_agent_is_
     assert all(len(row["returns"]) == 4 for row in noted)
     best_step, state = agent_state(Path("run"), "best")
     assert best_step == max(noted, key=lambda row: row["mean"])["step"]
-    again = rl.evaluate("run", episodes=4, which="best")
+    again = rl.evaluate("run", episodes=4, which="best", seed=SELECTION_SEED)
     assert again.mean == max(row["mean"] for row in noted)
     agent, _ = rl.load_agent("run", "best")
     assert weights(agent.state_dict()) == weights(state)
@@ -160,3 +162,16 @@ def test_the_command_line_has_the_same_options(caplog: pytest.LogCaptureFixture)
         assert main(["check", "CartPole-v1"]) == 0
     assert "2 episodes" in caplog.text
     assert "No fault was found." in caplog.text
+
+
+def test_a_memory_on_disk_learns_the_same_and_resumes_the_same(tmp_path: Path):
+    settings = config_of("dqn")
+    ram = rl.train("dqn", "CartPole-v1", settings, env_steps=300, progress=False)
+    folder = tmp_path / "disk"
+    rl.train("dqn", "CartPole-v1", settings, env_steps=200, run_dir=folder, replay_on_disk=True, progress=False)
+    assert {file.name for file in (folder / "replay").iterdir()} >= {"obs.bin", "reward.bin"}
+    disk = rl.resume(folder, env_steps=300, progress=False)
+    assert disk.memory.folder == folder / "replay"
+    assert torch.equal(ram.memory.rows["obs"][:50], disk.memory.rows["obs"][:50])
+    with pytest.raises(rl.ConfigError, match="PPO has no replay memory"):
+        rl.train("ppo", "CartPole-v1", env_steps=10, replay_on_disk=True)

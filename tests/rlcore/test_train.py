@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import gymnasium as gym
 import pytest
 import torch
 import yaml
+from tensorboardX.proto.event_pb2 import Event
 
 import rlcore as rl
 from rlcore import catalog, checkpoint
@@ -82,6 +84,14 @@ def test_public_names_stay_what_they_are_after_the_first_use():
         assert callable(getattr(rl, name)), f"rl.{name} has become {getattr(rl, name)!r}"
 
 
+def records(content: bytes) -> Iterator[Event]:
+    """What TensorBoard's format holds: a length, its checksum, an event, its checksum, and so on."""
+    while content:
+        length = int.from_bytes(content[:8], "little")
+        yield Event.FromString(content[12:12 + length])
+        content = content[16 + length:]
+
+
 def test_a_run_folder_tells_everything_about_the_run():
     short("ppo", "run", target_return=500.0, backend="sync")
     spec = yaml.safe_load(Path("run/config.yaml").read_text())
@@ -95,7 +105,11 @@ def test_a_run_folder_tells_everything_about_the_run():
     metrics = read_metrics(Path("run"))
     assert metrics["step"][-1] == 1536
     assert {"time_s", "episode/return", "episode/length", "time/env_steps_per_s", "loss/policy"} <= set(metrics)
-    assert list(Path("run").glob("events.*"))
+    (events,) = Path("run").glob("events.*")
+    board = [(event.step, {value.tag: value.simple_value for value in event.summary.value})
+             for event in records(events.read_bytes()) if event.summary.value]
+    assert [step for step, _ in board] == metrics["step"]
+    assert board[-1][1]["loss/policy"] == pytest.approx(metrics["loss/policy"][-1])
 
 
 def test_a_folder_that_already_holds_a_run_is_refused():

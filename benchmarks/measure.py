@@ -36,9 +36,10 @@ def ours(task: Task) -> list[tuple[int, float]]:
     from rlcore.catalog import config_for
     from rlcore.runs import read_metrics
 
+    options = {"episodic_life": True, "reward_clip": True} if task.atari else None
     with tempfile.TemporaryDirectory() as folder:
         rl.train(task.algo, task.env, config_for(task.algo, task.env, task.ours), env_steps=task.env_steps, seed=1,
-                 run_dir=folder, compiled=task.compiled, progress=False)
+                 run_dir=folder, env_options=options, compiled=task.compiled, progress=False)
         metrics = read_metrics(Path(folder), ["time_s"], max_points=10_000)
     return [(int(step), seconds) for step, seconds in zip(metrics["step"], metrics["time_s"], strict=True)]
 
@@ -47,8 +48,8 @@ def sb3(task: Task) -> list[tuple[int, float]]:
     """Train with Stable-Baselines3; the marks are its rollouts' ends."""
     import stable_baselines3
     from stable_baselines3.common.callbacks import BaseCallback
-    from stable_baselines3.common.env_util import make_vec_env
-    from stable_baselines3.common.vec_env import VecNormalize
+    from stable_baselines3.common.env_util import make_atari_env, make_vec_env
+    from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize
 
     marks: list[tuple[int, float]] = []
 
@@ -60,10 +61,19 @@ def sb3(task: Task) -> list[tuple[int, float]]:
             return True
 
     options: dict[str, Any] = dict(task.sb3)
-    env: Any = make_vec_env(task.env, n_envs=task.num_envs, seed=1)
+    env: Any
+    if task.atari:
+        import ale_py  # registers the games
+
+        assert ale_py
+        # its own wrapper repeats each action four times
+        env = VecFrameStack(make_atari_env(task.env, task.num_envs, seed=1, env_kwargs={"frameskip": 1}), 4)
+    else:
+        env = make_vec_env(task.env, n_envs=task.num_envs, seed=1)
     if options.pop("normalize", False):
         env = VecNormalize(env)
-    model = getattr(stable_baselines3, task.algo.upper())("MlpPolicy", env, seed=1, device="cpu", **options)
+    policy = "CnnPolicy" if task.atari else "MlpPolicy"
+    model = getattr(stable_baselines3, task.algo.upper())(policy, env, seed=1, device="cpu", **options)
     model.learn(task.env_steps, callback=Mark())
     return marks
 

@@ -1,24 +1,55 @@
-"""Answers without a language model: the best passages in their own words, each with its citation.
+"""Answers without a language model, in the words of the passages, each statement with its citation.
 
 Nothing is invented: every sentence stands in the passage whose number follows it. A mark at the end of a paragraph
-or a list item covers all of it.
+or a list item covers all of it. What is not quoted are a few fixed words that say how an answer is built.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+import re
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from copilot.chunk import sentences
 from copilot.corpus import label, shown
 from copilot.llms.base import History
-from copilot.quote import quote
+from copilot.quote import Group, chosen, cited, clipped, groups, opening, size, worth
 from copilot.retrieve import Found, Passage
+from copilot.vocabulary import Term
 from copilot.words import has_chinese, stems
 
-_FIRST, _OTHER, _TOTAL = 100, 80, 250      # words: of the best passage, of each other one, of the whole answer
-_RELEVANT = 0.5                    # another passage is quoted from this share of the best one's score
+_LEAD, _STEPS, _CODE, _OTHER, _SIDE = 80, 110, 120, 120, 50     # words of the lead, of its list, of code, of others
+_TOTAL = 260                       # words of all that is quoted
+_FIT = 3                           # passages among which one of the kind asked for goes before better ones
+_RELEVANT = 0.65                   # another passage is quoted from this share of the best one's score
+_FIRST = 0.1                       # what it counts for a statement to begin its passage
+_TELLING = 0.2                     # of a passage's best statement against its score, for the order of quotations
 _SAID = 0.7                        # share of its words from which a quotation only repeats what was quoted
-_READ_ON = 3                       # passages named but not quoted
+_SURE = 0.75                       # evidence below this: the corpus covers the question in part
+_READ_ON = 2                       # passages named but not quoted
+_UNKNOWN = 3                       # names that it admits not to know
 _COMPARED = ("year", "on_off_policy", "action_spaces", "topics")       # front matter that comparisons show
+
+_HOW_TO = re.compile(r"\bhow (?:do|can|to|could|should|would) |\bcommand\b|\bcode\b|\bscript\b|\bexample\b|"
+                     r"怎么|怎样|如何|代码|命令", re.IGNORECASE)
+_DEFINES = re.compile(
+    r"^\W*(?:what(?:'s| is| are| does)|define|explain|describe|introduce|meaning of)\b(?:\W+[\w-]+){1,5}\W*$|"
+    r"^\W*[\w-]+(?:\W+[\w-]+)?\W*$|什么是|是什么", re.IGNORECASE)
+_TROUBLE = re.compile(r"\b(?:not|never|stuck|fail\w*|wrong|error\w*|bug\w*|nan|inf|collaps\w*|explod\w*|diverg\w*|"
+                      r"crash\w*|slow\w*|unstable|drop\w*|worse|problem\w*|stop\w*|too \w+|debug\w*|\w+n't)\b|"
+                      r"不|没|崩|爆炸|发散|报错|错误|卡|慢|突然|下降|震荡|怎么办", re.IGNORECASE)
+
+_WORDS = {                         # fixed words, in English and Chinese
+    "english": ("", "> 语料库是英文的，以下引用原文。"),
+    "part": ("> My sources cover this only in part. The nearest that they say:", "> 语料库只涵盖一部分，最接近的是："),
+    "unknown": ("> My sources do not mention", "> 语料库没有提到"),
+    "steps": ("What to check and do", "检查与处理"),
+    "code": ("In code", "代码"),
+    "each": ("On each side", "双方要点"),
+    "read on": ("Read on:", "延伸阅读："),
+    "missing": ("My corpus does not cover this.", "我的语料库没有涵盖这个问题。"),
+    "nearest": ("The nearest that it does cover:", "最接近的内容："),
+}
 
 
 class BuiltinAnswerer:
@@ -33,24 +64,68 @@ class BuiltinAnswerer:
         """There is never anything to wait for."""
 
 
+@dataclass
+class _Draft:
+    """An answer that grows: what it has said, from which passages, and the room that is left."""
+
+    found: Found
+    left: int = _TOTAL
+    parts: list[str] = field(default_factory=list)
+    quoted: set[int] = field(default_factory=set)
+    said: set[str] = field(default_factory=set)
+
+    @property
+    def chinese(self) -> bool:
+        return has_chinese(self.found.question)
+
+    def words(self, key: str) -> str:
+        """Fixed words in the reader's language."""
+        return _WORDS[key][self.chinese]
+
+    def readable(self, passage: Passage) -> list[Group]:
+        """What a passage says in a language of the reader: the glossary says everything in Chinese as well."""
+        return [group for group in groups(passage.chunk.text)
+                if self.chinese or not all(has_chinese(piece.text) for piece in group)]
+
+    def repeats(self, group: Group) -> bool:
+        """Whether a quotation says nothing new."""
+        own = stems(_text(group))
+        return len(own & self.said) > _SAID * len(own)
+
+    def take(self, place: int, group: Group) -> str:
+        """Quote a group from a passage: its Markdown, entered as said."""
+        self.quoted.add(place)
+        self.said |= stems(_text(group))
+        self.left -= size(group)
+        return cited(group, place + 1)
+
+
 def compose(found: Found) -> str:
-    """The whole answer in Markdown: the best passage first, then what others add, then where to read on."""
-    quoted, parts = _quotations(found)
+    """The whole answer in Markdown: the answer itself first, then what else matters, then where to read on."""
+    draft = _Draft(found)
+    _begin(draft)
+    lead = _lead(found)
+    rest = [] if lead is None else _answer(draft, lead)
     if found.facts:
-        parts.insert(1, _table(found))
-        quoted |= set(found.facts)
-    if has_chinese(found.question):
-        parts.insert(0, "> 语料库是英文的。以下是与问题最相关的原文。")
-    more = nearby(found, quoted)
-    return "\n\n".join([*parts, *([f"**Read on:** {more}"] if more else [])])
+        draft.parts.append(table := _table(found))
+        draft.left -= len(table.replace("|", " ").split())
+        draft.quoted |= set(found.facts)
+        _sides(draft)
+    if lead is not None and _TROUBLE.search(found.question):
+        _steps(draft, lead, rest)
+    if _HOW_TO.search(found.question) and not found.sides:
+        _code(draft)
+    _others(draft)
+    if more := nearby(found, draft.quoted):
+        draft.parts.append(f"**{draft.words('read on')}** {more}")
+    return "\n\n".join(draft.parts)
 
 
 def not_covered(found: Found) -> str:
     """What to say when the evidence is too weak, and what the corpus does have nearby."""
-    near = nearby(found)
-    if has_chinese(found.question):
-        return "**我的语料库没有涵盖这个问题。**" + (f"\n\n最接近的内容：{near}" if near else "")
-    return "**My corpus does not cover this.**" + (f"\n\nThe nearest that it does cover: {near}" if near else "")
+    near, chinese = nearby(found), has_chinese(found.question)
+    missing, nearest = (_WORDS[key][chinese] for key in ("missing", "nearest"))
+    return f"**{missing}**" + (f"\n\n{nearest} {near}" if near else "")
 
 
 def nearby(found: Found, quoted: Container[int] = ()) -> str:
@@ -72,35 +147,151 @@ def name(passage: Passage) -> str:
     return trail[-1] if not names or names[0].lower() in trail[-1].lower() else f"{names[0]}: {trail[-1]}"
 
 
-def _quotations(found: Found) -> tuple[set[int], list[str]]:
-    """Which passages are quoted, and the quotations in Markdown, all but the first under their name."""
-    quoted: set[int] = set()
-    parts: list[str] = []
-    said: set[str] = set()
-    left, heading = _TOTAL, name(found.passages[0])
-    for place, passage in enumerate(found.passages):
-        if left < _OTHER // 2 or passage.score < _RELEVANT * found.passages[0].score:
+def _begin(draft: _Draft) -> None:
+    """What the reader has to know before the answer; a Chinese one also gets what its terms mean."""
+    found = draft.found
+    if found.unknown:
+        names = ", ".join(f"*{word}*" for word in found.unknown[:_UNKNOWN])
+        draft.parts.append(f"{draft.words('unknown')} {names}{'。' if draft.chinese else '.'}")
+    if found.evidence < _SURE:
+        draft.parts.append(draft.words("part"))
+    if draft.chinese:
+        draft.parts.append(draft.words("english"))
+    for place in found.definitions:
+        passage = found.passages[place]
+        own = [group for group in groups(passage.chunk.text) if all(has_chinese(piece.text) for piece in group)]
+        draft.parts += [f"**{passage.chunk.heading_path[-1]}**：{draft.take(place, group)}" for group in own[:1]]
+
+
+def _lead(found: Found) -> int | None:
+    """The passage that answers: the best that begins with a paragraph; None if a comparison has none on both sides."""
+    able = [place for place, passage in enumerate(found.passages)
+            if not passage.chunk.is_facts and opening(groups(passage.chunk.text))]
+    if found.sides:
+        both = (place for place in able if all(_mentions(found.passages[place], side) for side in found.sides))
+        return next(both, None)
+    suited = (place for place in able[:_FIT] if _suits(found.passages[place], found.question))
+    return next(suited, able[0] if able else 0)
+
+
+def _mentions(passage: Passage, side: Term) -> bool:
+    return any(form.lower() in passage.chunk.text.lower() for form in side.forms)
+
+
+def _suits(passage: Passage, question: str) -> bool:
+    """Whether a passage is of the kind asked for: with code, or the beginning of the page on what is to be defined."""
+    if _HOW_TO.search(question):
+        return "`" in passage.chunk.text
+    if _DEFINES.search(question):
+        subject = "".join(passage.page.names[:1]).lower()
+        return passage.chunk.id.endswith("#0") and bool(subject) and subject in question.lower()
+    return True
+
+
+def _answer(draft: _Draft, lead: int) -> list[Group]:
+    """Quote the beginning of the passage that answers, its first sentence in bold; the groups that are left of it."""
+    found = draft.found
+    every = draft.readable(found.passages[lead])
+    if not every:
+        return []
+    first, rest = every[0], every[1:]
+    fitted = clipped(first, _LEAD, found.relevance) or first
+    draft.parts.append(_bold(draft.take(lead, fitted)))
+    return rest
+
+
+def _steps(draft: _Draft, lead: int, rest: Sequence[Group]) -> None:
+    """The list of causes and remedies in the passage that answers."""
+    lists = [group for group in rest if any(piece.kind == "item" for piece in group)]
+    fitted = clipped(lists[0], min(_STEPS, draft.left), draft.found.relevance) if lists else ()
+    if fitted:
+        if fitted[0].kind == "item":
+            draft.parts.append(f"**{draft.words('steps')}**")
+        draft.parts.append(draft.take(lead, fitted))
+
+
+def _code(draft: _Draft) -> None:
+    """The listing that has most to do with the question, with what leads to it."""
+    found = draft.found
+    if any("```" in part for part in draft.parts):
+        return
+    listings = [(worth(group, found.relevance) + passage.score, place, group)
+                for place, passage in enumerate(found.passages) if passage.score >= _RELEVANT * found.passages[0].score
+                for group in groups(passage.chunk.text)
+                if any(piece.kind == "fence" for piece in group) and size(group) <= _CODE]
+    if listings:
+        _, place, group = max(listings, key=lambda item: item[:2])
+        if group[0].kind == "fence":
+            draft.parts.append(f"**{draft.words('code')}** [{place + 1}]")
+        draft.parts.append(draft.take(place, group))
+
+
+def _sides(draft: _Draft) -> None:
+    """What decides for each side, from its own page."""
+    told = [text for place in draft.found.decisive if (text := _best(draft, place, _SIDE))]
+    if told:
+        draft.parts.append(_headed(draft.words("each"), told))
+
+
+def _others(draft: _Draft) -> None:
+    """What other passages add, as far as there is room: under its name, what each says most on the question."""
+    found = draft.found
+    for place in _order(found):
+        passage = found.passages[place]
+        if draft.left < _OTHER // 2 or passage.score < _RELEVANT * found.passages[0].score:
             break
-        if place and passage.chunk.is_facts:
+        if place in draft.quoted or passage.chunk.is_facts:
             continue               # a list of facts answers only who asks for it
-        text = quote(passage.chunk.text, place + 1, min(left, _OTHER if place else _FIRST), found.relevance,
-                     opening=place == 0, chinese=has_chinese(found.question))
-        own = stems(text)
-        if not text or len(own & said) > _SAID * len(own):
-            continue
-        if name(passage) != heading:
-            heading = name(passage)
-            parts.append(f"**{heading}**")
-        parts.append(text)
-        quoted.add(place)
-        said |= own
-        left -= len(text.split())
-    return quoted, parts
+        own = [group for group in draft.readable(passage) if group[0].kind != "fence"]     # code needs its lead-in
+        told = [group for group in chosen(own, min(draft.left, _OTHER), found.relevance, _FIRST)
+                if not draft.repeats(group)]
+        if told:
+            draft.parts.append(f"**{name(passage)}**")
+            draft.parts += [draft.take(place, group) for group in told]
+
+
+def _order(found: Found) -> list[int]:
+    """The passages by their scores and by the best that they say."""
+    defines = bool(_DEFINES.search(found.question))
+
+    def value(place: int) -> float:
+        passage = found.passages[place]
+        told = max((worth(group, found.relevance) for group in groups(passage.chunk.text)), default=0.0)
+        begins = defines and passage.chunk.id.endswith("#0")       # a page begins by saying what its subject is
+        return passage.score + _TELLING * told + _TELLING * begins
+
+    return sorted(range(len(found.passages)), key=lambda place: -value(place))
+
+
+def _best(draft: _Draft, place: int, words: int) -> str:
+    """The statement of a passage that says most on the question and is not said yet, as a list item; or nothing."""
+    passage = draft.found.passages[place]
+    fitting = [(worth(group, draft.found.relevance), clipped(group, words, draft.found.relevance))
+               for group in draft.readable(passage) if {piece.kind for piece in group} <= {"paragraph"}]
+    fresh = [(value, group) for value, group in fitting if group and not draft.repeats(group)]
+    if not fresh:
+        return ""
+    return f"- *{name(passage)}:* {draft.take(place, max(fresh, key=lambda item: item[0])[1])}"
+
+
+def _headed(heading: str, items: Iterable[str]) -> str:
+    return "\n".join([f"**{heading}**", "", *items])
+
+
+def _bold(text: str) -> str:
+    """The text with its first sentence in bold, if that can be."""
+    first = sentences(text)[0]
+    plain = re.sub(r"\s*\[\d+\]:?$", "", first)
+    return text if "*" in plain or "\n" in plain or not plain[:1].isalnum() else f"**{plain}**{text[len(plain):]}"
+
+
+def _text(group: Group) -> str:
+    return " ".join(piece.text for piece in group)
 
 
 def _table(found: Found) -> str:
     """The front matter of what is compared, one column each."""
-    pages = [found.passages[place].page.meta for place in found.facts]
+    pages: list[Mapping[str, object]] = [found.passages[place].page.meta for place in found.facts]
     head = ["", *(f"{side.name} [{place + 1}]" for side, place in zip(found.sides, found.facts, strict=True))]
     rows = [[label(key), *(shown(meta.get(key)) or "–" for meta in pages)]
             for key in _COMPARED if any(meta.get(key) for meta in pages)]

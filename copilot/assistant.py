@@ -9,19 +9,23 @@ from pathlib import Path
 
 from copilot import cite
 from copilot.answer import BuiltinAnswerer, nearby, not_covered
+from copilot.collection import collection
 from copilot.embed import Embedder, SentenceEmbedder
 from copilot.index import open_index
+from copilot.library import Library, open_collection
 from copilot.llms.base import Answerer
 from copilot.plan import Refusal, TrainingPlan, plan_from_text
 from copilot.retrieve import Found, Passage, Retriever
-from copilot.words import content_words
+from copilot.script import render
+from copilot.vocabulary import Term, swapped, without
+from copilot.words import content_words, has_chinese
 from rlcore.catalog import algorithm
 
 _RECALLED = 2                      # how many earlier questions a follow-up may refer to
 _SHORT = 3                         # a question with fewer content words cannot stand alone
 _REFERS = re.compile(r"\b(?:it|its|they|them|their|that|this|these|those|one|ones|same|former|latter|other|instead)\b|"
                      r"它|这个|那个|这种|那种|前者|后者|其", re.IGNORECASE)
-_GOES_ON = re.compile(r"\s*(?:(?:and|but|so|what about|how about|why|how|then|also|or)\b|那|还有|为什么|怎么)", re.I)
+_GOES_ON = re.compile(r"\s*(?:(?:and|but|so|what about|how about|why|how|then|also|or)\b|那|还有|为什么|怎么|哪)", re.I)
 _ASKS = re.compile(r"[?？]|\b(?:how|what|why|which)\b|怎么|如何|为什么", re.IGNORECASE)
 
 
@@ -64,14 +68,18 @@ class Assistant:
         answerer: Answerer | None = None,
         progress: Callable[[float, str], None] | None = None,
         embedder: Embedder | None = None,
+        collections: Sequence[str] = (),
     ) -> Assistant:
-        """An assistant on the corpus as it is now; builds or refreshes the index if need be.
+        """An assistant on the corpus as it is now, and on collections; builds or refreshes the index if need be.
 
         Raises:
-            ConfigError: the corpus is missing or a page cannot be read.
+            ConfigError: the corpus is missing, a page cannot be read, or there is no such collection.
         """
         embedder = embedder or SentenceEmbedder()
-        return cls(Retriever(open_index(corpus, index_dir, embedder, progress), embedder), answerer)
+        own = [collection(index_dir, name) for name in collections]
+        index = open_index(corpus, index_dir, embedder, progress)
+        library = Library(index, [open_collection(one, embedder, progress) for one in own]) if own else index
+        return cls(Retriever(library, embedder), answerer)
 
     def warm(self) -> None:
         """Load the embedder now, so that the first question does not wait for it."""
@@ -90,12 +98,12 @@ class Assistant:
 
     def find(self, question: str, history: Sequence[tuple[str, str]] = ()) -> Found:
         """What the corpus has on a question that may follow up on earlier ones."""
-        return self.retriever.find(standalone(question, history))
+        return self.retriever.find(standalone(question, history, self.retriever.named))
 
     def reply(self, question: str, found: Found, history: Sequence[tuple[str, str]] = ()) -> Iterator[Reply]:
         """The reply to a question from what was found; the last one is done."""
         plan = plan_from_text(question)
-        about = _about(plan) if plan else ""
+        about = _about(plan, with_script=bool(_ASKS.search(question))) if plan else ""
         if plan and not (_ASKS.search(question) and found.covered):
             yield _reply(about + _reading(found), found, plan=plan)
         elif not found.covered:
@@ -108,8 +116,16 @@ class Assistant:
             yield _reply(text or "*Stopped before the first word.*", found, plan=plan)
 
 
-def standalone(question: str, history: Sequence[tuple[str, str]]) -> str:
-    """The question with what it leaves unsaid: a short or referring one is read after the ones before it."""
+def standalone(
+    question: str,
+    history: Sequence[tuple[str, str]],
+    named: Callable[[str], Sequence[Term]] = lambda _question: (),
+) -> str:
+    """The question with what it leaves unsaid, from the ones before it; unchanged if it stands alone.
+
+    A question that only names something else (`and in DQN?`) asks the earlier one of that. One that says something of
+    its own gets the names that the earlier one was about; any other is read behind the whole earlier question.
+    """
     if not history or not _is_follow_up(question):
         return question
     asked: list[str] = []
@@ -117,14 +133,25 @@ def standalone(question: str, history: Sequence[tuple[str, str]]) -> str:
         asked.insert(0, earlier)
         if not _is_follow_up(earlier):
             break
-    return " ".join([*asked, question])
+    before = " ".join(asked)
+    own, others = named(question), named(before)
+    rest = question
+    for term in own:
+        rest = without(rest, term)
+    if own and others and not content_words(rest) and not _REFERS.search(question):
+        return swapped(before, others[0], own[0])
+    if others and content_words(question):
+        return f"{question} {' '.join(term.name for term in others[:_RECALLED])}"
+    return f"{before} {question}"
 
 
 def _is_follow_up(question: str) -> bool:
     words = content_words(question)
+    chinese = sum(map(has_chinese, words))
+    count = len(words) - chinese + chinese / 2     # Chinese comes in pairs of characters that overlap
     if _REFERS.search(question):
-        return len(words) <= 2 * _SHORT
-    return len(words) < _SHORT and bool(_GOES_ON.match(question))
+        return count <= 2 * _SHORT
+    return count < _SHORT and bool(_GOES_ON.match(question))
 
 
 def _reply(text: str, found: Found, *, abstained: bool = False, done: bool = True,
@@ -137,18 +164,19 @@ def _reply(text: str, found: Found, *, abstained: bool = False, done: bool = Tru
 
 def _source(number: int, passage: Passage) -> Source:
     page, chunk = passage.page, passage.chunk
-    trail = " › ".join(chunk.heading_path)
+    trail = " › ".join(filter(None, (*chunk.heading_path, chunk.where)))
     return Source(number, page.title, trail, page.path, chunk.text, round(passage.score, 3), page.url)
 
 
-def _about(plan: TrainingPlan | Refusal) -> str:
-    """What a request for training came to, in words."""
+def _about(plan: TrainingPlan | Refusal, *, with_script: bool) -> str:
+    """What a request for training came to, in words; who asks how it is done gets the script as well."""
     if isinstance(plan, Refusal):
         return f"**This run cannot work.** {plan.reason} {plan.alternative}".strip()
     changes = ", ".join(f"`{key}` {value}" for key, value in plan.params.items())
     return (f"**Train {algorithm(plan.algo).title} on {plan.env}** for {plan.env_steps:,} environment steps, "
             f"seed {plan.seed}{', with ' + changes if changes else ''}. "
-            "Open it as a training plan to review its settings and its script.")
+            "Open it as a training plan to review its settings and its script."
+            + (f"\n\n```python\n{render(plan)}```" if with_script else ""))
 
 
 def _reading(found: Found) -> str:

@@ -125,19 +125,19 @@ def _write_chunks(sql: sqlite3.Connection, documents: Sequence[Document], chunks
         for place, (page, chunk) in enumerate(chunks)])
 
 
-def chroma(build: Path) -> Any:
-    """The embedded Chroma of a build: in this process, without telemetry."""
+def chroma(folder: Path) -> Any:
+    """The embedded Chroma in a folder: in this process, without telemetry."""
     import chromadb
     from chromadb.config import Settings
 
-    return chromadb.PersistentClient(path=str(build / "chroma"), settings=Settings(anonymized_telemetry=False))
+    return chromadb.PersistentClient(path=str(folder), settings=Settings(anonymized_telemetry=False))
 
 
 def _fill_chroma(build: Path) -> None:
     """Give Chroma the vectors that SQLite holds; explicit ones, since its own embedder would go to the network."""
     with closing(sqlite3.connect(build / "index.sqlite")) as sql:
         rows = sql.execute("SELECT place, slot, vector FROM entries JOIN vectors USING (hash) ORDER BY 1, 2").fetchall()
-    with closing(chroma(build)) as client:
+    with closing(chroma(build / "chroma")) as client:
         collection = client.create_collection(
             "entries", embedding_function=None, configuration={"hnsw": {"space": "cosine"}})
         for start in range(0, len(rows), _BATCH):

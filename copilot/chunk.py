@@ -1,12 +1,14 @@
 """Pages into chunks that can be found, read and cited on their own.
 
-A chunk never breaks a code fence, a table, a displayed equation or a list item, and never crosses a heading.
-The chunks of a page cover it without a gap: what is in the corpus can be found.
+A chunk never breaks a code fence, a table, a displayed equation or a list item, and never crosses a heading or the
+end of a PDF's page. Only what is far too long for a chunk is cut. The chunks of a page cover it without a gap: what is
+in the corpus can be found.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,7 +18,12 @@ from copilot.corpus import Document, label, shown
 
 TARGET = 220                       # tokens; MiniLM reads 256, and the titles before a chunk need some of them
 _SLACK = 1.5                       # a section this much over the target is not worth breaking
+_HOLDS = 4                         # targets from which nothing more is held together
+_LONGEST = 6000                    # characters that a fence, table, equation, item or entry may have
+_SENTENCED = 50_000                # characters of a paragraph that is still worth reading sentence by sentence
+_CUT = 1000                        # characters of a piece of what is too long
 
+_BLANK = re.compile(r"\n[ \t]*\n\s*")
 _TOKEN = re.compile(r"[A-Za-z]+|\d+|[^\sA-Za-z\d]")
 _HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.*?)[ #]*$", re.MULTILINE)
 _FENCE = re.compile(r"\s*(`{3,}|~{3,})")
@@ -49,11 +56,15 @@ class Chunk:
     text: str
     start: int                     # characters
     end: int
+    where: str = ""                # in its file: `page 3`, `cells 4–6`; empty where the headings say it
 
     @property
     def is_facts(self) -> bool:
         """Whether it is a page's front matter in words."""
         return self.id.endswith("#facts")
+
+
+Span = tuple[tuple[str, ...], int, int]    # heading path, start and end of a chunk
 
 
 def tokens(text: str) -> int:
@@ -67,14 +78,29 @@ def split(document: Document) -> list[Chunk]:
     spans = [
         (path, part[0].start, part[-1].end)
         for path, body in _sections(document)
-        for part in ([body] if _is_entry(document, path) else _parts(text, body))
+        for part in ([body] if _is_entry(document, path, body) else _parts(text, body))
     ] or [((), 0, len(text))]
+    spans = _without_blank(text, spans)
     assert spans[0][1] == 0 and spans[-1][2] == len(text), f"{document.path}: the chunks do not reach its ends"
     assert all(one[2] == two[1] for one, two in pairwise(spans)), f"{document.path}: the chunks leave a gap"
     return [
-        Chunk(f"{document.path}#{place}", document.path, path, text[start:end].strip(), start, end)
+        Chunk(f"{document.path}#{place}", document.path, path, text[start:end].strip(), start, end,
+              _where(document, start, end))
         for place, (path, start, end) in enumerate(spans)
     ]
+
+
+def _without_blank(text: str, spans: Sequence[Span]) -> list[Span]:
+    """The spans, those of blank text joined to the one before, or at the beginning to the one behind."""
+    found: list[Span] = []
+    for path, start, end in spans:
+        if found and not text[found[-1][1]:found[-1][2]].strip():
+            found[-1] = (path, found[-1][1], end)
+        elif found and not text[start:end].strip():
+            found[-1] = (*found[-1][:2], end)
+        else:
+            found.append((path, start, end))
+    return found
 
 
 def facts(document: Document) -> list[Chunk]:
@@ -93,12 +119,41 @@ def _entry_level(document: Document) -> int:
     return 2 if document.path.startswith("faq/") else 3 if document.path.endswith("glossary.md") else 0
 
 
-def _is_entry(document: Document, path: tuple[str, ...]) -> bool:
-    return bool(path) and _entry_level(document) > 0
+def _is_entry(document: Document, path: tuple[str, ...], body: Sequence[Block]) -> bool:
+    return bool(path) and _entry_level(document) > 0 and body[-1].end - body[0].start <= _LONGEST
+
+
+def _where(document: Document, start: int, end: int) -> str:
+    """The places that a stretch of text comes from, blank edges aside."""
+    text = document.text
+    start += len(text[start:end]) - len(text[start:end].lstrip())
+    first = bisect_right(document.places, start, key=lambda place: place.start) - 1
+    last = bisect_left(document.places, max(end, start + 1), key=lambda place: place.start) - 1
+    if first < 0:
+        return ""
+    one, other = document.places[first], document.places[last]
+    both = f"{one.unit}s {one.number}–{other.number}"
+    return both if one.unit == other.unit != "line" and one.number < other.number else f"{one.unit} {one.number}"
+
+
+def _pages(document: Document) -> list[tuple[tuple[str, ...], list[Block]]]:
+    """The pages of a text without Markdown, each in paragraphs."""
+    starts = [place.start for place in document.places] or [0]
+    trails = [place.trail for place in document.places] or [()]
+    return [(trail, _paragraphs(document.text, start, end))
+            for trail, (start, end) in zip(trails, pairwise([*starts, len(document.text)]), strict=True) if start < end]
+
+
+def _paragraphs(text: str, start: int, end: int) -> list[Block]:
+    """Paragraphs, each with the blank lines behind it."""
+    edges = [start, *(match.end() for match in _BLANK.finditer(text, start, end) if match.end() < end), end]
+    return [Block("paragraph", one, two) for one, two in pairwise(edges)]
 
 
 def _sections(document: Document) -> list[tuple[tuple[str, ...], list[Block]]]:
     """Heading path and blocks of every section; a heading without a body joins the section behind it."""
+    if document.is_plain:
+        return _pages(document)
     deepest = _entry_level(document) or 6
     trail: list[tuple[int, str]] = []
     found: list[tuple[tuple[str, ...], list[Block]]] = []
@@ -126,7 +181,9 @@ def _parts(text: str, body: Sequence[Block]) -> list[list[Block]]:
     parts: list[list[Block]] = []
     size = 0
     for atom, own in zip(atoms, sizes, strict=True):
-        held = parts and (_holds_next(text, parts[-1][-1]) or text[atom.start].islower())   # `where $d_t$ is …`
+        held = parts and size <= _HOLDS * TARGET and (
+            _holds_next(text, parts[-1][-1])
+            or (atom.kind == "paragraph" and text[atom.start].islower()))  # `where $d_t$ is …`
         if parts and (held or (size + own / 2 <= goal and size + own <= TARGET * _SLACK)):
             parts[-1].append(atom)
             size += own
@@ -143,11 +200,31 @@ def _holds_next(text: str, block: Block) -> bool:
 
 
 def _atoms(text: str, block: Block) -> list[Block]:
-    """The block itself, or a paragraph too long for one chunk as its sentences."""
+    """The block itself, a paragraph too long for one chunk as its sentences, what is far too long in pieces."""
+    length = block.end - block.start
+    if length > (_SENTENCED if block.kind == "paragraph" else _LONGEST):
+        return _cut(text, block)
     if block.kind != "paragraph" or tokens(text[block.start:block.end]) <= TARGET * _SLACK:
         return [block]
-    return [Block("paragraph", block.start + start, block.start + end)
+    said = [Block("paragraph", block.start + start, block.start + end)
             for start, end in sentence_spans(text[block.start:block.end])]
+    return [piece for one in said
+            for piece in (_cut(text, one) if tokens(text[one.start:one.end]) > TARGET * _SLACK else [one])]
+
+
+def _cut(text: str, block: Block) -> list[Block]:
+    """Pieces that end with a line if they can, or else with a word, or else anywhere."""
+    found: list[Block] = []
+    start = block.start
+    while start < block.end:
+        end = min(start + _CUT, block.end)
+        if end < block.end:
+            edge = text.rfind("\n", start + _CUT // 2, end)
+            edge = edge if edge > 0 else text.rfind(" ", start + _CUT // 2, end)
+            end = edge + 1 if edge > 0 else end
+        found.append(Block("piece", start, end))
+        start = end
+    return found
 
 
 def sentence_spans(text: str) -> list[tuple[int, int]]:

@@ -13,21 +13,39 @@ import yaml
 from rlcore.config import ConfigError
 
 _FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---[ \t]*(?:\n|\Z)", re.DOTALL)
-# What a reader of the rendered page does not see must not steer the copilot either.
-_HIDDEN = re.compile(r"<!--.*?-->|[\u200b-\u200f\u2060\ufeff]", re.DOTALL)
+# What a reader of the rendered page does not see must not steer the copilot either: signs without width or of
+# direction, tags, control characters; in Markdown also comments, scripts and hidden elements.
+_UNSEEN = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f\xad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ud800-\udfff\ufeff"
+                     r"\U000e0000-\U000e0fff]")
+_HIDDEN = re.compile(
+    r"(```.*?```|~~~.*?~~~|`[^`\n]*`)|<!--.*?-->|<(script|style|template)\b.*?</\2\s*>|"
+    r"<(\w+)\b(?=[^<>]*(?:display\s*:\s*none|visibility\s*:\s*hidden|\shidden\b))[^<>]*>.*?</\3\s*>",
+    re.DOTALL | re.IGNORECASE)
 
 # Links within the corpus lead nowhere in an answer, and an image could call a server: the words stay.
 _LINK = re.compile(r"(```.*?```|`[^`\n]*`)|!\[[^\]]*\]\([^)]*\)|\[([^\]]+)\]\((?!https?:)[^)\s]+\)", re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Document:
-    """One page of the corpus."""
+class Place:
+    """Where in its file a page's text comes from, from one character on: page 3, cell 4, line 12."""
 
-    path: str                      # relative to the corpus, with forward slashes
+    start: int
+    unit: str                      # page, cell or line
+    number: int
+    trail: tuple[str, ...] = ()    # the headings above it, where the file knows them apart from its text
+
+
+@dataclass(frozen=True)
+class Document:
+    """One page of the corpus, or one file of somebody's own."""
+
+    path: str                      # relative to the corpus, with forward slashes; of an own file the whole path
     title: str
     text: str                      # the Markdown after the front matter
     meta: Mapping[str, Any]        # the front matter
+    places: tuple[Place, ...] = ()     # in order, the first from character 0; empty where the text is the file
+    is_plain: bool = False         # no Markdown: its signs mean nothing
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -88,6 +106,16 @@ def read(path: Path, root: Path) -> Document:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}). Save it as UTF-8.") from None
+    meta, body = front_matter(text, str(path))
+    return page(path.relative_to(root).as_posix(), path.stem.replace("-", " "), body, meta)
+
+
+def front_matter(text: str, path: str) -> tuple[dict[str, Any], str]:
+    """The front matter of a Markdown text, and the rest.
+
+    Raises:
+        ConfigError: the front matter is not a YAML mapping.
+    """
     front = _FRONT_MATTER.match(text)
     try:
         meta = (yaml.safe_load(front.group(1)) or {}) if front else {}
@@ -97,8 +125,17 @@ def read(path: Path, root: Path) -> Document:
         raise ConfigError(f"The front matter of {path} is no YAML{line}. Quote values that contain a colon.") from None
     if not isinstance(meta, dict):
         raise ConfigError(f"The front matter of {path} is a {type(meta).__name__}; it must be 'key: value' lines.")
-    body = _HIDDEN.sub("", text[front.end():] if front else text)
+    return meta, text[front.end():] if front else text
+
+
+def page(path: str, name: str, markdown: str, meta: Mapping[str, Any]) -> Document:
+    """A page of Markdown without what its readers do not see; called `name` if it has no title."""
+    body = _HIDDEN.sub(lambda match: match.group(1) or "", visible(markdown))
     heading = re.search(r"^# +(.+?)[ #]*$", body, re.MULTILINE)
     body = _LINK.sub(lambda match: match.group(1) or match.group(2) or "", body)
-    title = str(meta.get("title") or (heading.group(1) if heading else path.stem.replace("-", " ")))
-    return Document(path.relative_to(root).as_posix(), title, body, meta)
+    return Document(path, str(meta.get("title") or (heading.group(1) if heading else name)), body, meta)
+
+
+def visible(text: str) -> str:
+    """The text without the characters that nobody sees, its lines ended by `\\n`."""
+    return _UNSEEN.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))

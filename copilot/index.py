@@ -15,7 +15,7 @@ import sqlite3
 import threading
 import uuid
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,12 +28,14 @@ from copilot.chunk import Chunk
 from copilot.corpus import Document, load
 from copilot.embed import Embedder, Progress, Vectors
 from copilot.words import spaced
+from rlcore.config import ConfigError
 
 _WAIT_S = 900                      # how long to wait for another process that builds the same index
-_COLUMNS = "3.0, 4.0, 2.0, 1.0"    # weights of title, heading, aliases and body in BM25
+FIELDS = (1.0, 1.0, 1.0, 1.0)      # weights of title, heading, aliases and body in BM25; others gained nothing
+_ITSELF = 0.999                    # similarity from which a vector has found itself
 
 
-class Damaged(Exception):
+class Damaged(ConfigError):
     """A stored index that cannot be used."""
 
 
@@ -51,7 +53,7 @@ class Index:
 
     def __init__(self, folder: Path):
         self._sql = sqlite3.connect(folder / "index.sqlite", check_same_thread=False)
-        client = chroma(folder)
+        client = chroma(folder / "chroma")
         # Chroma keeps one engine per path: one that nobody closes would serve the next opening from files now gone.
         weakref.finalize(self, _close, self._sql, client)
         self._lock = threading.Lock()  # one connection, many visitors
@@ -68,32 +70,58 @@ class Index:
         self._vectors = np.stack([np.frombuffer(blob, np.float32) for _, blob in rows])        # [entries, dim]
         self._starts = np.searchsorted([place for place, _ in rows], range(len(self.chunks) + 1)).tolist()
 
-    def match(self, expression: str, limit: int) -> dict[int, float]:
+    @property
+    def corpus(self) -> Index:
+        """What gives terms their names: all of it."""
+        return self
+
+    @property
+    def size(self) -> int:
+        """How many chunks it has."""
+        return len(self.chunks)
+
+    def refresh(self) -> None:
+        """It never changes: a new build is another index."""
+
+    def match(self, expression: str, limit: int, fields: Sequence[float] = FIELDS) -> dict[int, float]:
         """BM25 of the chunks that match an FTS5 expression, best first; higher is better."""
-        return dict(self._rows(f"SELECT rowid, -bm25(words, {_COLUMNS}) AS score FROM words WHERE words MATCH ? "
-                               "ORDER BY score DESC LIMIT ?", expression, limit))
+        return dict(self._rows("SELECT rowid, -bm25(words, ?, ?, ?, ?) AS score FROM words WHERE words MATCH ? "
+                               "ORDER BY score DESC LIMIT ?", *fields, expression, limit))
 
     def containing(self, word: str) -> set[int]:
         """The chunks with this word, or another form of it."""
         return {place for place, in self._rows("SELECT rowid FROM words WHERE words MATCH ?", quoted(word))}
 
+    def having(self, phrase: str) -> int:
+        """How many chunks match one FTS5 phrase."""
+        return int(self._rows("SELECT count(*) FROM words WHERE words MATCH ?", phrase)[0][0])
+
     def near(self, vector: Vectors, limit: int) -> list[int]:
         """The chunks that own the `limit` entries nearest to a query, best first."""
+        return list(self.nearest(vector, limit))
+
+    def nearest(self, vector: Vectors, limit: int) -> dict[int, float]:
+        """The same with the similarity of each chunk's nearest entry."""
         count = min(limit, len(self._vectors))
-        found = self._collection.query(query_embeddings=vector[None], n_results=count, include=[])
-        return list(dict.fromkeys(int(entry.split(".")[0]) for entry in found["ids"][0]))
+        found = self._collection.query(query_embeddings=vector[None], n_results=count, include=["distances"])
+        best: dict[int, float] = {}
+        for entry, distance in zip(found["ids"][0], found["distances"][0], strict=True):
+            best.setdefault(int(entry.split(".")[0]), 1.0 - distance)
+        return best
 
     def closeness(self, vector: Vectors, places: Iterable[int]) -> dict[int, Closeness]:
         """The exact cosine similarities of given chunks to a query."""
-        values = (self._vectors @ vector).tolist()
-        own = {place: values[self._starts[place]:self._starts[place + 1]] for place in places}
-        return {place: Closeness(passage, heading, tuple(said)) for place, (passage, heading, *said) in own.items()}
+        found: dict[int, Closeness] = {}
+        for place in places:
+            passage, heading, *said = (self._vectors[self._starts[place]:self._starts[place + 1]] @ vector).tolist()
+            found[place] = Closeness(passage, heading, tuple(said))
+        return found
 
     def holds_what_it_should(self) -> bool:
         """Whether Chroma has as many vectors as SQLite, and finds some of them."""
         probes = range(0, len(self.chunks), max(1, len(self.chunks) // 4))
-        return self._collection.count() == len(self._vectors) and all(
-            place in self.near(self._vectors[self._starts[place]], 3) for place in probes)
+        return self._collection.count() == len(self._vectors) and all(      # two pages may say the same
+            max(self.nearest(self._vectors[self._starts[place]], 3).values()) > _ITSELF for place in probes)
 
     def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         with self._lock:
@@ -117,8 +145,8 @@ def open_index(corpus: Path, folder: Path, embedder: Embedder, progress: Progres
         ConfigError: the corpus is missing or empty, or a page cannot be read.
     """
     documents = load(corpus)
-    with _alone(folder):
-        current = _current(folder)
+    with alone(folder):
+        current = current_build(folder)
         if current and Stamp.read(current) == Stamp.of(documents, embedder):
             with suppress(Damaged):    # then it is built again, from the vectors that SQLite still has
                 return _attach(current)
@@ -130,7 +158,7 @@ def open_index(corpus: Path, folder: Path, embedder: Embedder, progress: Progres
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """One process at a time. The system lets go of SQLite's lock when its holder dies."""
     folder.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(folder / "lock", timeout=_WAIT_S, isolation_level=None)) as gate:
@@ -138,7 +166,8 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _current(folder: Path) -> Path | None:
+def current_build(folder: Path) -> Path | None:
+    """The build in use; None if there is none."""
     pointer = folder / "current"
     current = folder / pointer.read_text(encoding="utf-8").strip() if pointer.is_file() else None
     return current if current and (current / "index.sqlite").is_file() else None

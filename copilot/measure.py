@@ -11,7 +11,9 @@ from time import perf_counter
 from typing import Any
 
 from copilot.assistant import Assistant
+from copilot.cite import marks
 from copilot.plan import plan_for, to_row
+from copilot.retrieve import Found
 from rlcore.config import ConfigError
 
 
@@ -38,11 +40,11 @@ def answer_all(assistant: Assistant, questions: Path, out: Path) -> tuple[Latenc
     Raises:
         ConfigError: the file is missing or a line lacks what is needed.
     """
-    rows = list(_rows(questions, "question"))
+    rows = list(read_rows(questions, "question"))
     assistant.warm()
     retrieving: list[float] = []
     answering: list[float] = []
-    with _writer(out) as write:
+    with writer(out) as write:
         for row in rows:
             start = perf_counter()
             found = assistant.find(row["question"])
@@ -65,14 +67,20 @@ def plan_all(requests: Path, out: Path) -> int:
     Raises:
         ConfigError: the file is missing or a line lacks what is needed.
     """
-    rows = list(_rows(requests, "request"))
-    with _writer(out) as write:
+    rows = list(read_rows(requests, "request"))
+    with writer(out) as write:
         for row in rows:
             write(to_row(plan_for(row["request"]), row["id"]))
     return len(rows)
 
 
-def _rows(path: Path, needed: str) -> Iterator[dict[str, Any]]:
+def cited(answer: str, found: Found) -> list[str]:
+    """The passages that an answer cites, by page and heading."""
+    passages = [found.passages[number - 1] for number in marks(answer)]
+    return [" ".join((passage.page.path, *passage.chunk.heading_path[-1:])) for passage in passages]
+
+
+def read_rows(path: Path, needed: str) -> Iterator[dict[str, Any]]:
     """The lines of a JSONL file; every one has an `id` and the needed text."""
     if not path.is_file():
         raise ConfigError(f"'{path}' does not exist. Give a JSONL file with one {{\"id\", \"{needed}\"}} per line.")
@@ -89,7 +97,7 @@ def _rows(path: Path, needed: str) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def _writer(path: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
+def writer(path: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
     """Writes rows as JSON lines; the file appears under its name only when all are written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(path.name + ".part")

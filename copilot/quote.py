@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from copilot.chunk import blocks, sentences
-from copilot.words import has_chinese
 
 # A sentence that starts so rests on the one before it.
 _RESTS = re.compile(r"(?:It|Its|This|That|These|Those|They|Their|Such|But|However|Then|So|Therefore|Hence|Otherwise|"
@@ -37,24 +36,18 @@ class Piece:
 Group = tuple[Piece, ...]          # what must not be torn apart
 
 
-def quote(text: str, number: int, words: int, relevance: Mapping[str, float], *, opening: bool, chinese: bool) -> str:
-    """What of a passage says most about the question, within a number of words; every part marked `[number]`.
+def chosen(found: Sequence[Group], words: int, relevance: Mapping[str, float], first: float = 0.0) -> list[Group]:
+    """What of a passage says most about a question, within a number of words, in the passage's order.
 
     relevance   of each statement in the passage
-    opening     begin with the passage's own beginning: pages answer first and explain later
-    chinese     the reader reads Chinese; for others, what the glossary says in Chinese as well is left out
+    first       what it counts to be the passage's beginning: pages answer first and explain later
     """
-    found = [group for group in groups(text) if chinese or not all(has_chinese(piece.text) for piece in group)]
-    worth = [_worth(group, relevance) + (opening and place == 0) for place, group in enumerate(found)]
-    order = sorted(range(len(found)), key=lambda place: -worth[place])
-    chosen: dict[int, Group] = {}
-    for place in order:
-        fitted = _fit(found[place], words - sum(_size(group) for group in chosen.values()), relevance)
-        if fitted:
-            chosen[place] = fitted
-    if opening and not chosen and found:
-        chosen[order[0]] = found[order[0]]     # a table or a listing longer than the room is still the best there is
-    return "\n\n".join(_cited(chosen[place], number) for place in sorted(chosen))
+    value = [worth(group, relevance) + first * (place == 0) for place, group in enumerate(found)]
+    kept: dict[int, Group] = {}
+    for place in sorted(range(len(found)), key=lambda place: -value[place]):
+        if fitted := clipped(found[place], words - sum(map(size, kept.values())), relevance):
+            kept[place] = fitted
+    return [kept[place] for place in sorted(kept)]
 
 
 def groups(text: str) -> list[Group]:
@@ -69,6 +62,11 @@ def groups(text: str) -> list[Group]:
         else:
             found.append([piece])
     return [tuple(group) for group in found]
+
+
+def opening(found: Sequence[Group]) -> bool:
+    """Whether a passage begins with a paragraph, which is where it answers its heading."""
+    return bool(found) and found[0][0].kind == "paragraph"
 
 
 def _piece(kind: str, raw: str) -> Piece:
@@ -87,20 +85,21 @@ def _belongs(last: Piece, piece: Piece) -> bool:
     return piece.kind == last.kind == "item" or piece.text[0] == " "
 
 
-def _worth(group: Group, relevance: Mapping[str, float]) -> float:
+def worth(group: Group, relevance: Mapping[str, float]) -> float:
     """The relevance of the best that a group says."""
     return max(relevance.get(said, 0.0) for piece in group
                for said in (sentences(piece.text) if piece.kind == "paragraph" else [piece.text.strip()]))
 
 
-def _size(group: Group) -> int:
+def size(group: Group) -> int:
+    """Words."""
     return sum(piece.size for piece in group)
 
 
-def _fit(group: Group, words: int, relevance: Mapping[str, float]) -> Group:
+def clipped(group: Group, words: int, relevance: Mapping[str, float]) -> Group:
     """As much of a group as the words allow; nothing where the rest would not make sense."""
     kinds = {piece.kind for piece in group}
-    if _size(group) <= words:
+    if size(group) <= words:
         return group
     if kinds == {"paragraph"} and len(group) == 1:
         return _sentences(group[0].text, words, relevance)
@@ -120,7 +119,7 @@ def _items(group: Group, words: int, relevance: Mapping[str, float]) -> Group:
     """A list with its best items; numbers go where items are missing."""
     left = words - sum(piece.size for piece in group if piece.kind != "item")
     kept: set[int] = set()
-    for place in sorted(range(len(group)), key=lambda place: -_worth((group[place],), relevance)):
+    for place in sorted(range(len(group)), key=lambda place: -worth((group[place],), relevance)):
         if group[place].kind == "item" and group[place].size <= left:
             kept.add(place)
             left -= group[place].size
@@ -130,7 +129,7 @@ def _items(group: Group, words: int, relevance: Mapping[str, float]) -> Group:
                  for place, piece in enumerate(group) if place in kept or piece.kind != "item")
 
 
-def _cited(group: Sequence[Piece], number: int) -> str:
+def cited(group: Sequence[Piece], number: int) -> str:
     """A group as Markdown; its paragraphs and items carry the mark, other blocks follow a line that does."""
     lines = [] if group[0].kind in ("paragraph", "item") else [f"From the source [{number}]:\n"]
     for place, piece in enumerate(group):

@@ -3,27 +3,49 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice, zip_longest
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from heapq import nlargest
+from itertools import islice
 from math import exp, log
+from typing import Literal
 
 from copilot.chunk import Chunk, statements
 from copilot.corpus import Document
 from copilot.embed import Embedder
-from copilot.index import Closeness, Index, quoted
-from copilot.vocabulary import Asked, Term, Vocabulary, without
-from copilot.words import content_words, stem, stems, without_chinese
+from copilot.index import FIELDS, Closeness, Index, quoted
+from copilot.library import Chunks, Library
+from copilot.vocabulary import Asked, Term, Vocabulary
+from copilot.words import content_words, has_chinese, stem, stems, without_chinese
 
 _BY_WORDS, _BY_MEANING = 60, 250   # candidates from each search: chunks, and parts of chunks
-_DENSE = 0.6                       # weight of meaning against words in a passage's score
-_STATEMENT, _HEADING = 0.4, 0.2    # in the meaning, the nearest statement's and the heading's; the passage has the rest
-_OPENING = 0.15                    # for the first passage of a page, if the question is what something is
+_BEST = 3                          # statements of a passage whose mean similarity counts
 _LEXICAL = 0.4                     # weight of the question's words in the relevance of a statement
 _SAME = 0.8                        # share of common words from which two passages say the same
+_NEAREST = 5                       # entries whose mean similarity tells how near the corpus is to a question
+_BIAS, _WEIGHTS = 10.8, (6.85, 10.45, 3.54, 1.03, 0.58)    # of the signs that the corpus covers a question
 _COVERED = 0.5                     # evidence below this: the corpus does not cover the question
+_DEFINED = 2                       # terms of a Chinese question that its answer defines
+_RRF = 60                          # reciprocal rank fusion's constant
 
+_NAME = re.compile(r"(?<![.?!:] )(?<!^)(?<![\w-])(?=[a-z]*[A-Z0-9])(?=\w*[A-Za-z])[\w-]{3,}(?![\w-])", re.ASCII)
+_DECIDES = re.compile(r"when (?:not )?to use", re.IGNORECASE)
 _SOURCES = re.compile(r"sources|references|further reading|bibliography", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The steps of a search and their weights: `measure --ablation` leaves out one at a time."""
+
+    fields: tuple[float, ...] = FIELDS     # of title, heading, aliases and body in BM25
+    dense: float = 0.75            # of meaning against words in a passage's score
+    statements: float = 0.5        # of its best statements in a passage's meaning
+    headings: float = 0.2          # of its heading; the passage as a whole has the rest
+    asked: float = 0.03            # for an entry of the FAQ: it is written as people ask
+    fusion: Literal["normalised", "rrf"] = "normalised"
+    expands: bool = True           # glossary: other names' main name, Chinese into English
+    compares: bool = True          # a comparison also gets facts on each side, and what says when to use it
+    distinct: bool = True          # what says the same is found once
 
 
 @dataclass(frozen=True)
@@ -37,7 +59,8 @@ class Passage:
     @property
     def text(self) -> str:
         """The passage below its titles."""
-        return f"{' > '.join((self.page.title, *self.chunk.heading_path))}\n\n{self.chunk.text}"
+        where = f" ({self.chunk.where})" if self.chunk.where else ""
+        return f"{' > '.join((self.page.title, *self.chunk.heading_path))}{where}\n\n{self.chunk.text}"
 
 
 @dataclass(frozen=True)
@@ -50,6 +73,9 @@ class Found:
     evidence: float                # in [0, 1]: how surely the passages are about the question
     sides: tuple[Term, ...] = ()   # the two that the question compares; empty if it does not compare
     facts: tuple[int, ...] = ()    # the places in `passages` of the sides' key facts; empty if one side has none
+    decisive: tuple[int, ...] = () # the places of what says when to use each side; empty if one side has none
+    definitions: tuple[int, ...] = ()      # the places of what the glossary says on the terms of a Chinese question
+    unknown: tuple[str, ...] = ()  # the names in the question that no passage of the corpus has
 
     @property
     def covered(self) -> bool:
@@ -66,71 +92,103 @@ class Ranking:
 
 
 class Retriever:
-    """Searches one index."""
+    """Searches one index, or the corpus and collections as one."""
 
-    def __init__(self, index: Index, embedder: Embedder):
-        self._index, self._embedder = index, embedder
-        self._vocabulary = Vocabulary(list(index.documents.values()), index.chunks)
-        self._source_lists = {place for place, chunk in enumerate(index.chunks)
+    def __init__(self, index: Index | Library, embedder: Embedder, recipe: Recipe | None = None):
+        self._index, self._embedder, self._recipe = index, embedder, recipe or Recipe()
+        self._vocabulary = Vocabulary(list(index.corpus.documents.values()), index.corpus.chunks)
+        self._defined = {chunk.heading_path[-1]: place for place, chunk in enumerate(index.corpus.chunks)
+                         if chunk.doc_path.endswith("glossary.md") and chunk.heading_path}
+        self._key_facts = self._by_name(lambda chunk: chunk.is_facts)
+        self._decisive = self._by_name(lambda chunk: bool(_DECIDES.match("".join(chunk.heading_path[-1:]))))
+        self._source_lists = {place for place, chunk in enumerate(index.corpus.chunks)
                               if chunk.heading_path and _SOURCES.match(chunk.heading_path[-1])}
+
+    def _by_name(self, wanted: Callable[[Chunk], bool]) -> dict[str, int]:
+        """The first such chunk of each page, by what the page's subject is called."""
+        found: dict[str, int] = {}
+        for place, chunk in enumerate(self._index.corpus.chunks):
+            if wanted(chunk):
+                for name in self._index.corpus.documents[chunk.doc_path].names:
+                    found.setdefault(name, place)
+        return found
 
     @property
     def size(self) -> int:
         """How many passages it searches."""
         return len(self._index.chunks)
 
+    def named(self, question: str) -> tuple[Term, ...]:
+        """What of the corpus's terms a question names."""
+        return self._vocabulary.read(question).terms
+
     def find(self, question: str, limit: int = 8) -> Found:
-        """The passages for a question, best first: at most `limit`, and the key facts of what it compares."""
+        """The passages for a question, best first: at most `limit`, then those that only a certain answer needs."""
+        self._index.refresh()
         asked = self._vocabulary.read(question)
+        if not self._recipe.expands:
+            asked = replace(asked, english=question, terms=())
         spread = {word: self._index.containing(word) for word in content_words(asked.english)}
         # A word weighs by how few chunks have it; one that none has weighs most.
         weights = {word: log((self.size + 1) / (len(places) + 0.5)) for word, places in spread.items()}
-        rankings = [self._rank(asked.english, asked.terms, asked.defines)]
-        for side, other in zip(asked.sides, reversed(asked.sides), strict=True):
-            rankings.append(self._rank(without(asked.english, other), [side]))
-        best: dict[int, float] = {}
-        for ranking in rankings:
-            best |= {place: max(score, best.get(place, 0.0)) for place, score in ranking.scores.items()}
-        places = list(islice(_distinct(_in_turn(rankings), self._index.chunks), limit))
-        facts = self._facts(asked.sides)
-        places += [place for place in facts if place not in places]
+        sides = asked.sides if self._recipe.compares else ()
+        facts, decisive = self._of(sides, self._key_facts), self._of(sides, self._decisive)
+        terms = [self._defined[term.name] for term in asked.terms if term.name in self._defined]
+        definitions = terms[:_DEFINED] if has_chinese(question) else []
+        ranking = self._rank(asked.english, asked.terms, decisive)
+        order = _distinct(ranking.scores, self._index.chunks) if self._recipe.distinct else iter(ranking.scores)
+        places = list(islice(order, limit))
+        places = list(dict.fromkeys([*places, *facts, *decisive, *definitions]))
         return Found(
             question,
-            tuple(self._passage(place, best.get(place, 0.0)) for place in places),
-            self._relevance(places, rankings, weights),
-            _evidence(asked, spread, weights, rankings[0]),
-            asked.sides,
-            tuple(places.index(place) for place in facts),
+            tuple(self._passage(place, ranking.scores.get(place, 0.0)) for place in places),
+            self._relevance(places, ranking, weights),
+            _evidence(asked, spread, weights, ranking),
+            sides=sides,
+            facts=tuple(map(places.index, facts)),
+            decisive=tuple(map(places.index, decisive)),
+            definitions=tuple(map(places.index, definitions)),
+            unknown=tuple(name for name in _names(question) if not any(map(spread.get, content_words(name)))),
         )
 
     def _passage(self, place: int, score: float) -> Passage:
         chunk = self._index.chunks[place]
         return Passage(chunk, self._index.documents[chunk.doc_path], min(score, 1.0))
 
-    def _rank(self, english: str, terms: Sequence[Term], defines: bool = False) -> Ranking:
-        """Words and meaning, each on [0, 1] among the candidates of both, added by weight."""
+    def _rank(self, english: str, terms: Sequence[Term], also: Iterable[int]) -> Ranking:
+        """Words and meaning, each as a share of the best candidate's, added by weight; `also` is not ranked."""
         words = dict.fromkeys([*content_words(english), *(word for term in terms for word in content_words(term.name))])
-        match = self._index.match(" OR ".join(map(quoted, words)), _BY_WORDS) if words else {}
+        match = self._index.match(" OR ".join(map(quoted, words)), _BY_WORDS, self._recipe.fields) if words else {}
         vector = self._embedder.encode_query(without_chinese(english))
         every = match.keys() | set(self._index.near(vector, _BY_MEANING))
-        places = sorted(every - self._source_lists or every)
-        close = self._index.closeness(vector, places)
-        dense = _normalised({place: _meaning(close[place]) for place in places})
-        sparse = _normalised({place: match.get(place, 0.0) for place in places})
-        scores = {place: _DENSE * dense[place] + (1 - _DENSE) * sparse[place] for place in places}
-        for place in places:
-            if defines and self._index.chunks[place].id.endswith("#0"):
-                scores[place] += _OPENING      # a page begins by saying what its subject is
-        return Ranking(dict(sorted(scores.items(), key=lambda item: -item[1])), close)
+        candidates = every - self._source_lists or every
+        close = self._index.closeness(vector, sorted(candidates.union(also)))
+        dense = {place: self._meaning(close[place]) for place in sorted(candidates)}
+        sparse = {place: match.get(place, 0.0) for place in dense}
+        fused = self._fused(dense, sparse)
+        return Ranking(dict(sorted(fused.items(), key=lambda item: -item[1])), close)
+
+    def _meaning(self, close: Closeness) -> float:
+        """One similarity of a chunk, from those of its parts."""
+        best = nlargest(_BEST, close.statements) or [close.passage]
+        said, head = self._recipe.statements, self._recipe.headings
+        return (1 - said - head) * close.passage + head * close.heading + said * sum(best) / len(best)
+
+    def _fused(self, dense: Mapping[int, float], sparse: Mapping[int, float]) -> dict[int, float]:
+        share = self._recipe.dense
+        one, other = (_by_rank, _by_rank) if self._recipe.fusion == "rrf" else (_by_best, _by_best)
+        meaning, words = one(dense), other(sparse)
+        prior = {place: self._recipe.asked * self._index.chunks[place].doc_path.startswith("faq/") for place in dense}
+        return {place: share * meaning[place] + (1 - share) * words[place] + prior[place] for place in dense}
 
     def _relevance(
-        self, places: Iterable[int], rankings: Sequence[Ranking], weights: Mapping[str, float],
+        self, places: Iterable[int], ranking: Ranking, weights: Mapping[str, float],
     ) -> dict[str, float]:
         """How much each statement of the chunks says about the question: by meaning, and by its rare words."""
         total = sum(weights.values()) or 1.0
         found: dict[str, float] = {}
         for place in places:
-            close = next((ranking.close[place] for ranking in rankings if place in ranking.close), None)
+            close = ranking.close.get(place)
             said = statements(self._index.chunks[place].text) if close else []
             for statement, similarity in zip(said, close.statements if close else (), strict=True):
                 own = stems(statement)
@@ -138,54 +196,58 @@ class Retriever:
                 found[statement] = (1 - _LEXICAL) * similarity + _LEXICAL * shared
         return found
 
-    def _facts(self, sides: Sequence[Term]) -> list[int]:
-        """The chunks with the key facts of each side; empty if one has none."""
-        named = {name: place for place, chunk in enumerate(self._index.chunks) if chunk.is_facts
-                 for name in self._index.documents[chunk.doc_path].names}
-        places = [named[side.name] for side in sides if side.name in named]
+    def _of(self, sides: Sequence[Term], known: Mapping[str, int]) -> list[int]:
+        """The place that is known for each side; none if one side has none."""
+        places = [known[side.name] for side in sides if side.name in known]
         return places if len(set(places)) == len(sides) else []
 
 
 def _evidence(
     asked: Asked, spread: Mapping[str, set[int]], weights: Mapping[str, float], ranking: Ranking,
 ) -> float:
-    """How surely the corpus covers a question, in [0, 1].
+    """How surely the corpus covers a question, in [0, 1]: a logistic regression on `benchmarks/questions.jsonl`."""
+    if not ranking.scores:
+        return 0.0
+    signs = _signs(asked, spread, weights, ranking)
+    return 1 / (1 + exp(_BIAS - sum(weight * sign for weight, sign in zip(_WEIGHTS, signs, strict=True))))
+
+
+def _signs(
+    asked: Asked, spread: Mapping[str, set[int]], weights: Mapping[str, float], ranking: Ranking,
+) -> tuple[float, ...]:
+    """What speaks for an answer in the corpus.
 
     Similarity alone misleads: a long question about something else may lie nearer than a short one about this corpus.
-    So it also counts how many of the corpus's terms and pages' subjects the question names, and what share of its
-    words, rare ones first, the best passages have. The coefficients are a logistic regression on questions within
-    reinforcement learning and this program, and outside them.
+    So it also counts what share of the question's words, rare ones first, the best passages have, and how many of the
+    corpus's terms and pages' subjects the question names.
     """
-    if not ranking.close:
-        return 0.0
-    nearest = max(max(one.passage, one.heading) for one in ranking.close.values())
-    said = max(max(one.statements, default=0.0) for one in ranking.close.values())
+    close = [ranking.close[place] for place in ranking.scores]
+    passage = max(one.passage for one in close)
+    entries = nlargest(_NEAREST, (value for one in close for value in (one.passage, one.heading, *one.statements)))
     top = list(ranking.scores)[:5]
     held = sum(weights[word] for word, places in spread.items() if not places.isdisjoint(top))
     share = held / sum(weights.values()) if weights else 0.0
-    named = 2.2 * min(len(asked.terms), 3) + 1.3 * min(len(asked.subjects), 2)
-    return 1 / (1 + exp(8.2 - 4.3 * nearest - 2.7 * said - 4.3 * share - named))
+    return passage, sum(entries) / len(entries), share, min(len(asked.terms), 3), min(len(asked.subjects), 2)
 
 
-def _meaning(close: Closeness) -> float:
-    """One similarity of a chunk, from those of its parts."""
-    statement = max(close.statements, default=close.passage)
-    return (1 - _STATEMENT - _HEADING) * close.passage + _HEADING * close.heading + _STATEMENT * statement
+def _by_best(scores: Mapping[int, float]) -> dict[int, float]:
+    """Scores as shares of the best one."""
+    best = max(scores.values(), default=0.0)
+    return {place: max(0.0, score / best) if best > 0 else 0.0 for place, score in scores.items()}
 
 
-def _normalised(scores: Mapping[int, float]) -> dict[int, float]:
-    """Scores on [0, 1], the best 1."""
-    low, high = min(scores.values(), default=0.0), max(scores.values(), default=0.0)
-    return {place: (score - low) / (high - low) if high > low else 0.0 for place, score in scores.items()}
+def _by_rank(scores: Mapping[int, float]) -> dict[int, float]:
+    """Scores by rank alone, the best 1; nothing for what a search did not find."""
+    found = sorted((place for place, score in scores.items() if score > 0), key=lambda place: -scores[place])
+    return dict.fromkeys(scores, 0.0) | {place: (_RRF + 1) / (_RRF + rank) for rank, place in enumerate(found, start=1)}
 
 
-def _in_turn(rankings: Sequence[Ranking]) -> list[int]:
-    """The places of several rankings, one of each in turn."""
-    every = zip_longest(*(ranking.scores for ranking in rankings))
-    return [place for places in every for place in places if place is not None]
+def _names(question: str) -> list[str]:
+    """What looks like a name: capitals or digits within a word that begins no sentence."""
+    return list(dict.fromkeys(match.group() for match in _NAME.finditer(question)))
 
 
-def _distinct(places: Iterable[int], chunks: Sequence[Chunk]) -> Iterator[int]:
+def _distinct(places: Iterable[int], chunks: Chunks) -> Iterator[int]:
     """The places in order, without those that say what an earlier one says."""
     seen: list[set[str]] = []
     for place in dict.fromkeys(places):

@@ -19,8 +19,6 @@ _COMPARES = re.compile(
 _BETWEEN = re.compile(
     r"\W*(?:\w+\W+){0,2}(?:and|or|vs|versus|over|than|to|from|with|of|和|与|跟|还是|比|、|,|/)(?:\W+\w+){0,2}?\W*",
     re.IGNORECASE)
-_DEFINES = re.compile(
-    r"^\W*(?:what(?:'s| is| are)|define|explain|describe|introduce|meaning of)\b(?:\W+[\w-]+){1,4}\W*$", re.IGNORECASE)
 _CALLED = re.compile(r"\*(?:Chinese|Also):\*([^*·\n]+)")
 
 
@@ -40,7 +38,6 @@ class Asked:
     terms: tuple[Term, ...]
     subjects: frozenset[str]       # what else it names that pages are about, such as `tensorboard`
     sides: tuple[Term, ...]        # the two that it compares; empty if it does not compare
-    defines: bool                  # it asks what something is
 
 
 class Vocabulary:
@@ -55,8 +52,7 @@ class Vocabulary:
         terms = [*papers, *glossary, *places]
         self._by_form = {form.lower(): term for term in reversed(terms) for form in term.forms}
         self._by_form |= {term.name.lower(): term for term in reversed(terms)}     # its own name before another's alias
-        self._pattern = _any_of(self._by_form)
-        self._subjects = _any_of({subject for page in documents for subject in page.subjects})
+        self._subjects = {subject.lower() for page in documents for subject in page.subjects}
         chinese = {form: term.name for form, term in self._by_form.items() if has_chinese(form)}
         self._translated = dict.fromkeys(CHINESE_STOPWORDS, "") | CHINESE | chinese
         known = "|".join(map(re.escape, sorted(self._translated, key=len, reverse=True)))
@@ -64,12 +60,13 @@ class Vocabulary:
 
     def read(self, question: str) -> Asked:
         """What a question asks for."""
-        mentions = [(self._by_form[match.group().lower()], match) for match in self._pattern.finditer(question)
+        mentions = [(self._by_form[match.group().lower()], match)
+                    for match in _any_of(_held(self._by_form, question)).finditer(question)
                     if match.group().lower() not in STOPWORDS or match.group().isupper()]
         english, terms = self._english(question), tuple(dict.fromkeys(term for term, _ in mentions))
-        subjects = {match.group().lower() for match in self._subjects.finditer(english)}
+        subjects = {match.group().lower() for match in _any_of(_held(self._subjects, english)).finditer(english)}
         subjects -= {form.lower() for term in terms for form in term.forms}
-        return Asked(english, terms, frozenset(subjects), _sides(question, mentions), bool(_DEFINES.search(english)))
+        return Asked(english, terms, frozenset(subjects), _sides(question, mentions))
 
     def _english(self, question: str) -> str:
         """The question itself; a Chinese one word for word."""
@@ -82,6 +79,11 @@ class Vocabulary:
 def without(text: str, term: Term) -> str:
     """The text without the names of a term."""
     return _any_of(term.forms).sub(" ", text)
+
+
+def swapped(text: str, term: Term, other: Term) -> str:
+    """The text about the other term."""
+    return _any_of(term.forms).sub(lambda _match: other.name, text)
 
 
 def _sides(question: str, mentions: Sequence[tuple[Term, re.Match[str]]]) -> tuple[Term, ...]:
@@ -104,6 +106,12 @@ def _forms(names: Iterable[str]) -> tuple[str, ...]:
         both = re.fullmatch(r"(.+?)\s*[(（](.+?)[)）]\s*", name)
         found += both.groups() if both else [name]
     return tuple(dict.fromkeys(form.strip(" .*_`") for form in found if len(form.strip(" .*_`")) > 1))
+
+
+def _held(forms: Iterable[str], text: str) -> list[str]:
+    """The forms that a text has somewhere: a pattern of these few is far quicker than one of all."""
+    lowered = text.lower()
+    return [form for form in forms if form in lowered]
 
 
 def _any_of(forms: Iterable[str]) -> re.Pattern[str]:

@@ -6,6 +6,7 @@ The corpus is English. Its glossary translates the terms; the table here has the
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _WORD = re.compile(r"[a-z0-9][a-z0-9_.+'-]*[a-z0-9+]|[a-z0-9]")
 _INNER = re.compile(r"[-_.'+]")
@@ -119,6 +120,7 @@ def content_words(text: str) -> list[str]:
     return [word for word in dict.fromkeys(found) if word not in STOPWORDS and (len(word) > 1 or not word.isascii())]
 
 
+@lru_cache(maxsize=1 << 16)
 def stem(word: str) -> str:
     """What the forms of an English word share, roughly."""
     return _ENDING.sub("", word) if len(word) > 4 else word

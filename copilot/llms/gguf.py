@@ -1,29 +1,40 @@
-"""A GGUF model in this process, through llama-cpp-python.
+"""A GGUF model through llama-cpp-python, in a process of its own.
 
-A generation runs in a thread of its own: who reads it can stop at once, also while the model still reads the
-prompt, and a model never works for two at a time.
+The parsers of model files are written in C++ and have had holes: a file that crashes one costs a sentence here and
+never the app. The two processes exchange JSON, one message a line, so that nothing the child says can do more than
+be text.
 """
 
 from __future__ import annotations
 
-import ctypes
+import importlib.util
+import itertools
+import json
 import os
 import queue
+import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+import weakref
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from copilot.cite import verified
-from copilot.llms.base import History, prompt, unthought
+from copilot.llms.base import History, answered, room_for
+from copilot.llms.turns import Turn, Turns
 from rlcore.config import ConfigError, MissingExtra, check_ranges, setting
 
 if TYPE_CHECKING:
     from copilot.retrieve import Found
 
-_POLL_S = 0.05
+_ROOT = Path(__file__).resolve().parents[2]
+_COMMAND = ["-P", "-m", "copilot.llms.gguf_process"]
+_LAST_WORDS = 300                  # characters of what a process printed before it died
+
+Message = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +47,8 @@ class GGUFSettings:
     max_tokens: int = setting(500, "longest answer", low=16, unit="tokens")
     source_tokens: int = setting(1800, "longest prompt; a CPU reads some 70 tokens a second", low=128, unit="tokens")
     temperature: float = setting(0.2, "randomness of the wording", low=0.0, high=2.0)
+    chat_template: str = setting("", "a name that llama-cpp-python knows, such as chatml, or a Jinja file; "
+                                     "empty: the model's own")
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -51,112 +64,142 @@ class GGUFAnswerer:
 
     def __init__(self, path: Path | str, settings: GGUFSettings | None = None):
         self.path, self.settings = Path(path), settings or GGUFSettings()
-        self._model = _load(self.path, self.settings)
-        self._busy = threading.Lock()
-        self._running: set[threading.Event] = set()
-        self._current: threading.Event | None = None       # of the generation that has the model
-        self._abort = _abort_flag(self._model)
+        self.room = room_for(self.settings.n_ctx, self.settings.max_tokens, self.settings.source_tokens)
+        _check(self.path)
+        self._process = _Process(self.path, self.settings)
+        self._starting = threading.Lock()
+        self._turns = Turns(lambda text, turn: self._living().speak(text, turn))
 
     def stream(self, found: Found, history: History = ()) -> Iterator[str]:
         """The answer as it grows; at its end with citations that hold."""
-        room = self.settings.n_ctx - self.settings.max_tokens - 64
-        text = ""
-        for piece in self.generate(prompt(found, history, self.count, min(room, self.settings.source_tokens))):
-            text += piece
-            yield unthought(text)
-        yield verified(unthought(text), [passage.text for passage in found.passages])
+        return answered(self, found, history)
 
     def generate(self, text: str) -> Iterator[str]:
         """What the model says to a prompt, piece by piece. Ends early when stopped, or when nobody reads on."""
-        pieces: queue.SimpleQueue[str | BaseException | None] = queue.SimpleQueue()
-        stopped = threading.Event()
-        self._running.add(stopped)
-        threading.Thread(target=self._work, args=(text, pieces, stopped), name="gguf", daemon=True).start()
-        try:
-            while not stopped.is_set():
-                try:
-                    piece = pieces.get(timeout=_POLL_S)
-                except queue.Empty:
-                    continue
-                if piece is None:
-                    return
-                if isinstance(piece, BaseException):
-                    raise piece
-                yield piece
-        finally:
-            self._end(stopped)
+        return self._turns.generate(text)
 
     def stop(self) -> None:
         """End what is being generated; returns at once."""
-        for stopped in list(self._running):
-            self._end(stopped)
+        self._turns.stop()
 
     def count(self, text: str) -> int:
         """Tokens of a text, by the model's own tokenizer."""
-        return len(self._model.tokenize(text.encode(), add_bos=False))
+        return self._living().count(text)
 
-    def _end(self, stopped: threading.Event) -> None:
-        stopped.set()
-        self._running.discard(stopped)
-        if self._current is stopped:
-            self._abort[0] = b"!"
+    def close(self) -> None:
+        """Give the model's memory back; the next question loads it again."""
+        self._process.end()
 
-    def _work(self, text: str, pieces: queue.SimpleQueue[str | BaseException | None], stopped: threading.Event) -> None:
-        """Generate into the queue: text, then None or what went wrong."""
-        with self._busy:
-            self._current, self._abort[0] = stopped, b"\0"
-            try:
-                for piece in self._spoken(text) if not stopped.is_set() else ():
-                    if stopped.is_set():
-                        break
-                    pieces.put(piece)
-                pieces.put(None)
-            except Exception as error:     # raised again where the answer is read
-                pieces.put(None if stopped.is_set() else error)    # an aborted decode is no failure
-            finally:
-                if stopped.is_set():
-                    self._model.reset()    # half a prompt may be in its memory
-                    self._model._ctx.kv_cache_clear()
-                self._current = None
-
-    def _spoken(self, text: str) -> Iterator[str]:
-        """The model's words, with its own chat template (rendered in a sandbox by llama-cpp-python)."""
-        messages = [{"role": "user", "content": text}]      # not every template knows a system role
-        limits = {"max_tokens": self.settings.max_tokens, "temperature": self.settings.temperature}
-        for event in self._model.create_chat_completion(messages, stream=True, **limits):
-            yield event["choices"][0]["delta"].get("content") or ""
+    def _living(self) -> _Process:
+        """The process that has the model; a new one if the last has ended."""
+        with self._starting:
+            if self._process.ended:
+                self._process = _Process(self.path, self.settings)
+            return self._process
 
 
-def _load(path: Path, settings: GGUFSettings) -> Any:
+class _Process:
+    """The process that has the model, seen from here. It ends with this object, and with this process."""
+
+    def __init__(self, path: Path, settings: GGUFSettings):
+        self._path = path
+        self._printed = tempfile.TemporaryFile()       # noqa: SIM115  # what llama.cpp prints before it dies
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(_ROOT), *sys.path])}
+        command = [sys.executable, *_COMMAND, str(path), json.dumps(asdict(settings))]
+        self._popen = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._printed,
+                                       env=environment, start_new_session=True)    # Ctrl-C is for the answer
+        assert self._popen.stdin and self._popen.stdout
+        self._spoken: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._counted: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._writing, self._counting = threading.Lock(), threading.Lock()
+        self._numbers = itertools.count(1)
+        listener = threading.Thread(target=_listen, args=(self._popen.stdout, self._spoken, self._counted), daemon=True)
+        listener.start()
+        self.end = weakref.finalize(self, _end, self._popen, self._printed, listener)
+        first = self._spoken.get()
+        if "ready" not in first:
+            reason = first.get("failed") or self._last_words()
+            self.end()
+            raise ConfigError(f"'{path}' could not be loaded: {reason}")
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is nobody to ask."""
+        return not self.end.alive or self._popen.poll() is not None
+
+    def speak(self, text: str, turn: Turn) -> Generator[str]:
+        """What the model says; a stop reaches it also while it still reads the prompt."""
+        number = next(self._numbers)
+        self._send({"generate": number, "prompt": text})
+        turn.on_stop(lambda: self._send({"stop": number}, quietly=True))
+        while True:
+            said = self._spoken.get()
+            if said.get("number") == number and "piece" in said:
+                yield said["piece"]
+            elif "died" in said or "failed" in said:
+                raise ConfigError(f"The answer broke off: {said.get('failed') or self._last_words()}")
+            elif said.get("number") == number:
+                return
+
+    def count(self, text: str) -> int:
+        """Tokens of a text."""
+        with self._counting:
+            self._send({"count": text})
+            answer = self._counted.get()
+        if "counted" not in answer:
+            raise ConfigError(f"The model's process has ended: {self._last_words()}")
+        return int(answer["counted"])
+
+    def _send(self, message: Message, *, quietly: bool = False) -> None:
+        assert self._popen.stdin
+        try:
+            with self._writing:
+                self._popen.stdin.write(json.dumps(message).encode() + b"\n")
+                self._popen.stdin.flush()
+        except (OSError, ValueError):      # a broken pipe, or one that is closed already
+            if not quietly:
+                raise ConfigError(f"The model's process has ended: {self._last_words()}") from None
+
+    def _last_words(self) -> str:
+        """Why the process died, as far as it said so."""
+        if not self.end.alive:
+            return "it was closed."
+        code = self._popen.wait()          # it has closed its pipe: it is ending
+        size = self._printed.seek(0, os.SEEK_END)
+        self._printed.seek(max(0, size - _LAST_WORDS))
+        said = " ".join(self._printed.read().decode(errors="replace").split())
+        ended = f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
+        return (f"its process {ended}. Perhaps the file is damaged, too large for the memory, or of a kind that "
+                f"llama-cpp-python does not know. {said}").rstrip()
+
+
+def _listen(stdout: IO[bytes], spoken: queue.SimpleQueue[Message], counted: queue.SimpleQueue[Message]) -> None:
+    """Hand on what the process says, until it ends."""
+    with suppress(ValueError):             # the pipe was closed here
+        for line in stdout:
+            message = json.loads(line)
+            (counted if "counted" in message else spoken).put(message)
+    for waiting in (spoken, counted):
+        waiting.put({"died": True})
+
+
+def _end(popen: subprocess.Popen[bytes], printed: IO[bytes], listener: threading.Thread) -> None:
+    popen.kill()
+    popen.wait()
+    if listener is not threading.current_thread():
+        listener.join()
+    for pipe in (popen.stdin, popen.stdout, printed):
+        with suppress(OSError):            # what it could not be told any more
+            if pipe:
+                pipe.close()
+
+
+def _check(path: Path) -> None:
     if not path.is_file():
         raise ConfigError(f"'{path}' does not exist. Give the path of a .gguf file.")
     with path.open("rb") as file:
         magic = file.read(4)
     if magic != b"GGUF":
         raise ConfigError(f"'{path}' is not a GGUF model: it starts with {magic!r}. Give a .gguf file.")
-    try:
-        import llama_cpp
-    except ImportError:
-        raise MissingExtra("Answering with a GGUF model", "gguf") from None
-    threads = settings.n_threads or os.cpu_count() or 1
-    try:
-        return llama_cpp.Llama(str(path), n_ctx=settings.n_ctx, n_gpu_layers=settings.n_gpu_layers, n_threads=threads,
-                               n_threads_batch=threads, verbose=False)
-    except (ValueError, AssertionError, RuntimeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"'{path}' could not be loaded: it is damaged, no text model, or too new for "
-                          f"llama-cpp-python {llama_cpp.__version__} ({error}).") from None
-
-
-def _abort_flag(model: Any) -> Any:
-    """A buffer of two bytes: while the first is not zero, llama.cpp aborts what it computes.
-
-    It asks after every operation of the network. A Python callback would need the interpreter's lock each time and
-    slow the model down whenever other Python threads work, so it asks C's `strlen`: of an empty string 0, false.
-    """
-    import llama_cpp
-
-    library = ctypes.cdll.msvcrt if sys.platform == "win32" else ctypes.CDLL(None)
-    flag = ctypes.create_string_buffer(2)
-    callback = ctypes.cast(library.strlen, llama_cpp.ggml_abort_callback)
-    llama_cpp.llama_set_abort_callback(model.ctx, callback, ctypes.cast(flag, ctypes.c_void_p))
-    return flag
+    if importlib.util.find_spec("llama_cpp") is None:
+        raise MissingExtra("Answering with a GGUF model", "gguf")

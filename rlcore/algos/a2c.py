@@ -23,6 +23,7 @@ from rlcore.data.batch import Batch, Obs
 from rlcore.data.rollout import Rollout
 from rlcore.data.scale import reward_scale
 from rlcore.nets.actor_critic import Acting, ActorCritic, Core
+from rlcore.nets.fused import Precision
 from rlcore.nets.optim import adam, descend, flatten, set_learning_rate
 from rlcore.ops.policy import explained_variance, standardise, value_error, weighted_mean
 from rlcore.ops.returns import gae
@@ -57,6 +58,8 @@ class A2CConfig:
                              low=-5, high=2)
     normalize_obs: bool = setting(False, "centre and scale observations by running statistics")
     normalize_reward: bool = setting(False, "divide rewards by the running deviation of the discounted return")
+    precision: Precision = setting("float32", "of wide matrix products and convolutions; bfloat16 is faster on CPUs "
+                                   "that have it")
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -88,6 +91,7 @@ class A2C:
         self.model = ActorCritic(
             "A2C", obs_space, self.actions, hidden=cfg.hidden, activation=cfg.activation, shared=cfg.shared,
             core=cfg.core, core_size=cfg.core_size, normalize_obs=cfg.normalize_obs, log_std=cfg.log_std,
+            precision=cfg.precision,
         ).to(self.device)
         self.params = flatten(self.model)
         self.optimizer: Optimizer = (

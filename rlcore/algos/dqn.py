@@ -93,8 +93,8 @@ class DQNConfig:
                           low=1, high=64)
     hidden: tuple[int, ...] = setting((128, 128), "widths of the hidden layers")
     activation: Literal["tanh", "relu"] = setting("relu", "nonlinearity between layers")
-    precision: Precision = setting("float32", "of wide matrix products; bfloat16 is several times faster on CPUs that "
-                                   "have it")
+    precision: Precision = setting("float32", "of wide matrix products and convolutions; bfloat16 is faster on CPUs "
+                                   "that have it")
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -138,7 +138,7 @@ class DQN:
 
     def _network(self, obs_space: spaces.Space[Any]) -> QNetwork:
         cfg = self.cfg
-        return QNetwork(encoder_for("DQN", obs_space, cfg.normalize_obs), self.actions.size, cfg.hidden,
+        return QNetwork(encoder_for("DQN", obs_space, cfg.normalize_obs, cfg.precision), self.actions.size, cfg.hidden,
                         activation=cfg.activation, atoms=None if self.atoms is None else cfg.atoms,
                         split=cfg.dueling, noisy=cfg.noisy, precision=cfg.precision)
 

@@ -26,6 +26,7 @@ from rlcore.data.rollout import Rollout, sequences
 from rlcore.data.scale import reward_scale
 from rlcore.fast.ppo import PPOCoefs, PPOEpochs
 from rlcore.nets.actor_critic import Acting, ActorCritic, Core, ValueNormalisation
+from rlcore.nets.fused import Precision
 from rlcore.nets.optim import adam, descend, flatten, set_learning_rate
 from rlcore.ops.policy import (
     adapted_kl_coef,
@@ -82,6 +83,8 @@ class PPOConfig:
                              low=-5, high=2)
     normalize_obs: bool = setting(False, "centre and scale observations by running statistics")
     normalize_reward: bool = setting(False, "divide rewards by the running deviation of the discounted return")
+    precision: Precision = setting("float32", "of wide matrix products and convolutions; bfloat16 is faster on CPUs "
+                                   "that have it")
 
     @property
     def batch_size(self) -> int:
@@ -148,7 +151,7 @@ class PPO:
         self.model = ActorCritic(
             "PPO", obs_space, self.actions, hidden=cfg.hidden, activation=cfg.activation, shared=cfg.shared,
             core=cfg.core, core_size=cfg.core_size, normalize_obs=cfg.normalize_obs,
-            normalize_value=cfg.normalize_value, log_std=cfg.log_std,
+            normalize_value=cfg.normalize_value, log_std=cfg.log_std, precision=cfg.precision,
         ).to(self.device)
         self.params = flatten(self.model)
         self.optimizer = adam(self.params, cfg.learning_rate, eps=1e-5)

@@ -22,6 +22,7 @@ from rlcore.data.batch import Batch, Obs
 from rlcore.data.rollout import Rollout, sequences
 from rlcore.data.scale import EpisodeCost, reward_scale
 from rlcore.nets.actor_critic import Acting, ActorCritic, Core, Dist
+from rlcore.nets.fused import Precision
 from rlcore.nets.optim import adam, descend, flatten, set_learning_rate
 from rlcore.ops.policy import (
     approx_kl,
@@ -69,6 +70,8 @@ class PPOLagrangianConfig:
                              low=-5, high=2)
     normalize_obs: bool = setting(False, "centre and scale observations by running statistics")
     normalize_reward: bool = setting(False, "divide rewards by the running deviation of the discounted return")
+    precision: Precision = setting("float32", "of wide matrix products and convolutions; bfloat16 is faster on CPUs "
+                                   "that have it")
 
     @property
     def batch_rows(self) -> int:
@@ -128,7 +131,7 @@ class PPOLagrangian:
         self.acting = ActorCritic(
             "PPO-Lagrangian", obs_space, self.actions, hidden=cfg.hidden, activation=cfg.activation,
             shared=cfg.shared, core=cfg.core, core_size=cfg.core_size, normalize_obs=cfg.normalize_obs,
-            log_std=cfg.log_std)
+            log_std=cfg.log_std, precision=cfg.precision)
         self.model = SafeActorCritic(self.acting).to(self.device)
         self.params = flatten(self.model)
         self.optimizer = adam(self.params, cfg.learning_rate, eps=1e-5)

@@ -60,8 +60,8 @@ class QRDQNConfig:
     epsilon_steps: int = setting(10_000, "steps over which that share falls", low=1, unit="env steps")
     max_grad_norm: float = setting(10.0, "gradients are scaled down to this norm", low=0)
     hidden: tuple[int, ...] = setting((128, 128), "widths of the hidden layers")
-    precision: Precision = setting("float32", "of wide matrix products; bfloat16 is several times faster on CPUs that "
-                                   "have it")
+    precision: Precision = setting("float32", "of wide matrix products and convolutions; bfloat16 is faster on CPUs "
+                                   "that have it")
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -87,8 +87,8 @@ class QRDQN:
         self.actions = require_actions("QR-DQN", action_space, {"discrete"}, instead="SAC or PPO")
         self.cfg, self.device, self.rng = cfg, torch.device(device), np.random.default_rng(seed)
         self.online, self.target = (
-            QNetwork(encoder_for("QR-DQN", obs_space, cfg.normalize_obs), self.actions.size, cfg.hidden,
-                     atoms=cfg.quantiles, precision=cfg.precision).to(self.device) for _ in range(2))
+            QNetwork(encoder_for("QR-DQN", obs_space, cfg.normalize_obs, cfg.precision), self.actions.size,
+                     cfg.hidden, atoms=cfg.quantiles, precision=cfg.precision).to(self.device) for _ in range(2))
         self.target.load_state_dict(self.online.state_dict())
         self.params, self.lagged = flatten(self.online), flatten(self.target)
         self.optimizer = adam(self.params, cfg.learning_rate, cfg.adam_eps)

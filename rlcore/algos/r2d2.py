@@ -26,6 +26,7 @@ from rlcore.data.replay import Ring, Sequences
 from rlcore.data.rollout import Rollout
 from rlcore.data.scale import reward_scale
 from rlcore.nets.encoders import learn_obs
+from rlcore.nets.fused import Precision
 from rlcore.nets.heads import Dueling, epsilon_greedy, epsilon_lots, legal_values
 from rlcore.nets.optim import adam, descend, flatten, polyak
 from rlcore.nets.recurrent import CoreKind, Trunk, unroll
@@ -67,6 +68,8 @@ class R2D2Config:
     hidden: tuple[int, ...] = setting((64,), "widths of the hidden layers before the core")
     core: CoreKind = setting("lstm", "recurrent core")
     core_size: int = setting(64, "width of the recurrent core", low=1)
+    precision: Precision = setting("float32", "of wide matrix products and convolutions; bfloat16 is faster on CPUs "
+                                   "that have it")
 
     @property
     def length(self) -> int:
@@ -95,8 +98,9 @@ class QNetwork(nn.Module):
 
     def __init__(self, obs_space: spaces.Space[Any], num_actions: int, cfg: R2D2Config):
         super().__init__()
-        self.trunk = Trunk("R2D2", obs_space, cfg.hidden, cfg.core, cfg.core_size, cfg.normalize_obs)
-        self.head = Dueling(self.trunk.out_dim, num_actions, (cfg.core_size,))
+        self.trunk = Trunk("R2D2", obs_space, cfg.hidden, cfg.core, cfg.core_size, cfg.normalize_obs,
+                           precision=cfg.precision)
+        self.head = Dueling(self.trunk.out_dim, num_actions, (cfg.core_size,), precision=cfg.precision)
 
     def forward(self, seqs: Sequences, burn_in: int) -> Tensor:
         """Behind the burn-in, for every observation. → [L + 1, N, A]"""

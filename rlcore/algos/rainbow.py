@@ -26,6 +26,7 @@ from rlcore.data.replay import Ring, Transitions
 from rlcore.data.rollout import Rollout
 from rlcore.data.scale import reward_scale
 from rlcore.nets.encoders import encoder_for, learn_obs
+from rlcore.nets.fused import Precision
 from rlcore.nets.heads import QNetwork, epsilon_greedy, legal_values, numpy_mean, numpy_values
 from rlcore.nets.noisy import ActingNoise, redraw
 from rlcore.nets.optim import adam, descend, flatten, polyak
@@ -73,6 +74,8 @@ class RainbowConfig:
     target_every: int = setting(250, "gradient steps between copies into the target network", low=1)
     max_grad_norm: float = setting(10.0, "gradients are scaled down to this norm", low=0)
     hidden: tuple[int, ...] = setting((128, 128), "widths of the hidden layers")
+    precision: Precision = setting("float32", "of wide matrix products and convolutions; bfloat16 is faster on CPUs "
+                                   "that have it")
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -101,8 +104,9 @@ class Rainbow:
         self.cfg, self.device, self.rng = cfg, torch.device(device), np.random.default_rng(seed)
         self.atoms = torch.linspace(cfg.v_min, cfg.v_max, cfg.atoms, device=self.device)
         self.online, self.target = (
-            QNetwork(encoder_for("Rainbow", obs_space, cfg.normalize_obs), self.actions.size, cfg.hidden,
-                     atoms=cfg.atoms, split=True, noisy=True).to(self.device) for _ in range(2))
+            QNetwork(encoder_for("Rainbow", obs_space, cfg.normalize_obs, cfg.precision), self.actions.size, cfg.hidden,
+                     atoms=cfg.atoms, split=True, noisy=True, precision=cfg.precision).to(self.device)
+            for _ in range(2))
         self.target.load_state_dict(self.online.state_dict())
         self.params, self.lagged = flatten(self.online), flatten(self.target)
         self.optimizer = adam(self.params, cfg.learning_rate, cfg.adam_eps)

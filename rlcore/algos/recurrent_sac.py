@@ -27,6 +27,7 @@ from rlcore.data.scale import reward_scale
 from rlcore.nets.actors import draw_squashed, squashed
 from rlcore.nets.dists import Gaussian
 from rlcore.nets.encoders import learn_obs
+from rlcore.nets.fused import Precision
 from rlcore.nets.optim import adam, descend, flatten, polyak
 from rlcore.nets.recurrent import CoreKind, RecurrentActor, RecurrentCritics
 from rlcore.ops.policy import weighted_mean
@@ -62,6 +63,8 @@ class RecurrentSACConfig:
     hidden: tuple[int, ...] = setting((64,), "widths of the hidden layers before each core")
     core: CoreKind = setting("gru", "recurrent core, of actor and critics alike")
     core_size: int = setting(64, "width of the cores and of the layer behind them", low=1)
+    precision: Precision = setting("float32", "of wide matrix products and convolutions; bfloat16 is faster on CPUs "
+                                   "that have it")
 
     @property
     def length(self) -> int:
@@ -92,7 +95,7 @@ class RecurrentSAC:
                  seed: int = 0, device: str = "cpu"):
         self.actions = require_actions("Recurrent-SAC", action_space, {"continuous"}, instead="R2D2 or PPO")
         self.cfg, self.device, self.rng = cfg, torch.device(device), np.random.default_rng(seed)
-        size, how = self.actions.size, (cfg.hidden, cfg.core, cfg.core_size, cfg.normalize_obs)
+        size, how = self.actions.size, (cfg.hidden, cfg.core, cfg.core_size, cfg.normalize_obs, cfg.precision)
         self.actor = RecurrentActor("Recurrent-SAC", obs_space, 2 * size, *how).to(self.device)
         self.critics, self.lagging = (
             RecurrentCritics("Recurrent-SAC", obs_space, size, *how).to(self.device) for _ in range(2))

@@ -25,6 +25,7 @@ from rlcore.data.rollout import Rollout
 from rlcore.data.scale import reward_scale
 from rlcore.nets.dists import Gaussian
 from rlcore.nets.encoders import learn_obs
+from rlcore.nets.fused import Precision
 from rlcore.nets.optim import adam, descend, flatten, polyak
 from rlcore.nets.recurrent import CoreKind, RecurrentActor, RecurrentCritics
 from rlcore.ops.policy import weighted_mean
@@ -60,6 +61,8 @@ class RecurrentTD3Config:
     hidden: tuple[int, ...] = setting((64,), "widths of the hidden layers before each core")
     core: CoreKind = setting("gru", "recurrent core, of actor and critics alike")
     core_size: int = setting(64, "width of the cores and of the layer behind them", low=1)
+    precision: Precision = setting("float32", "of wide matrix products and convolutions; bfloat16 is faster on CPUs "
+                                   "that have it")
 
     @property
     def length(self) -> int:
@@ -90,7 +93,7 @@ class RecurrentTD3:
                  seed: int = 0, device: str = "cpu"):
         self.actions = require_actions("Recurrent-TD3", action_space, {"continuous"}, instead="R2D2 or PPO")
         self.cfg, self.device, self.rng = cfg, torch.device(device), np.random.default_rng(seed)
-        size, how = self.actions.size, (cfg.hidden, cfg.core, cfg.core_size, cfg.normalize_obs)
+        size, how = self.actions.size, (cfg.hidden, cfg.core, cfg.core_size, cfg.normalize_obs, cfg.precision)
         self.actor, self.lagging_actor = (
             RecurrentActor("Recurrent-TD3", obs_space, size, *how).to(self.device) for _ in range(2))
         self.critics, self.lagging = (

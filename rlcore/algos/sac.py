@@ -63,7 +63,8 @@ class SACConfig:
     max_grad_norm: float | None = setting(None, "gradients of actor and critics are scaled down to this norm; not at "
                                           "all if not set", low=1e-8)
     hidden: tuple[int, ...] = setting((256, 256), "widths of the hidden layers, of actor and critics alike")
-    precision: Precision = setting("float32", "of wide matrix products; bfloat16 is faster on CPUs that have it")
+    precision: Precision = setting("float32", "of wide matrix products and convolutions; bfloat16 is faster on CPUs "
+                                   "that have it")
 
     def __post_init__(self) -> None:
         check_ranges(self)

@@ -25,7 +25,7 @@ from rlcore.data.rollout import Rollout
 from rlcore.data.scale import reward_scale
 from rlcore.nets.actor_critic import Acting, ActorCritic, Core, Dist
 from rlcore.nets.dists import Gaussian
-from rlcore.nets.fused import fuse
+from rlcore.nets.fused import Precision, fuse
 from rlcore.nets.optim import adam, descend, flatten, set_learning_rate
 from rlcore.ops.policy import conjugate_gradient, explained_variance, standardise, value_error, weighted_mean
 from rlcore.ops.returns import gae
@@ -59,6 +59,8 @@ class TRPOConfig:
                              low=-5, high=2)
     normalize_obs: bool = setting(False, "centre and scale observations by running statistics")
     normalize_reward: bool = setting(False, "divide rewards by the running deviation of the discounted return")
+    precision: Precision = setting("float32", "of convolutions and of the critic's wide matrix products; bfloat16 is "
+                                   "faster on CPUs that have it")
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -90,13 +92,14 @@ class TRPO:
         self.cfg, self.device, self.actions = cfg, torch.device(device), Actions(action_space)
         self.model = ActorCritic(
             "TRPO", obs_space, self.actions, hidden=cfg.hidden, activation=cfg.activation, core=cfg.core,
-            core_size=cfg.core_size, normalize_obs=cfg.normalize_obs, log_std=cfg.log_std, twice_differentiable=True,
+            core_size=cfg.core_size, normalize_obs=cfg.normalize_obs, log_std=cfg.log_std, precision=cfg.precision,
+            twice_differentiable=True,
         ).to(self.device)
         parts = self.model.policy_parts()
         self.policy_parameters = [param for part in parts for param in part.parameters()]
         self.policy_params, self.critic_params = flatten(*parts), flatten(self.model.critic)
         self.optimizer = adam(self.critic_params, cfg.learning_rate)
-        self.value_of = fuse(self.model.critic)
+        self.value_of = fuse(self.model.critic, cfg.precision)
         self.acting, self.policy = self.model, Acting(self.model, self.device)
         self.memory_size = self.model.memory_size
         self.returns = reward_scale(cfg)

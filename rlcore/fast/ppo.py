@@ -19,6 +19,7 @@ from rlcore.arrays import Array
 from rlcore.data.batch import Obs
 from rlcore.nets import optim
 from rlcore.nets.actor_critic import ActorCritic
+from rlcore.nets.fused import Fused
 
 _LOG_2PI = math.log(2 * math.pi)
 
@@ -53,9 +54,11 @@ class PPOEpochs:
 
     @classmethod
     def of(cls, model: ActorCritic, params: nn.Parameter, optimizer: Adam) -> PPOEpochs | None:
-        """None where the networks hold more than an actor and a critic that fit."""
+        """None where the networks hold more than an actor and a critic that fit, or round some products."""
+        rounds = any(out.rounds for out in (model.actor_out, model.critic_out) if isinstance(out, Fused))
         plain = (model.body is None and model.core is None and model.value_norm is None and not model.masked
-                 and model.actions.kind in ("discrete", "continuous") and not list(model.encoder.parameters()))
+                 and not rounds and not list(model.encoder.parameters())
+                 and model.actions.kind in ("discrete", "continuous"))
         return cls(model, params, optimizer) if plain and fits(model.actor) and fits(model.critic) else None
 
     @torch.no_grad()

@@ -16,7 +16,7 @@ from rlcore.nets.acting import numpy_forward, to_torch
 from rlcore.nets.cores import core_for
 from rlcore.nets.dists import Bernoulli, Categorical, Gaussian, MultiCategorical
 from rlcore.nets.encoders import ACTIVATIONS, encoder_for, learn_obs, mlp
-from rlcore.nets.fused import fuse
+from rlcore.nets.fused import Precision, fuse
 from rlcore.ops.policy import weighted_mean
 from rlcore.spaces import MASK, Actions
 
@@ -78,21 +78,25 @@ class ActorCritic(nn.Module):
 
     normalize_value: "running" lets the critic predict in standard units of its targets, "popart" also keeps its
     predictions while the units change; see `ValueNorm`.
-    twice_differentiable: for methods that need a gradient of a gradient, which fused networks do not have.
+    precision: of convolutions and of wide products. A recurrent core keeps float32.
+    twice_differentiable: for methods that need a gradient of a gradient, which fused networks do not have; their
+        products keep float32.
     """
 
     def __init__(self, algo: str, obs_space: spaces.Space[Any], actions: Actions, *, hidden: Sequence[int],
                  activation: Literal["tanh", "relu"], shared: bool = False, core: Core = "none", core_size: int = 128,
                  normalize_obs: bool = False, normalize_value: ValueNormalisation = "off", log_std: float = 0.0,
-                 twice_differentiable: bool = False):
+                 precision: Precision = "float32", twice_differentiable: bool = False):
         super().__init__()
-        self.actions, self.activation, self.twice_differentiable = actions, activation, twice_differentiable
+        self.actions, self.activation = actions, activation
+        self.precision, self.twice_differentiable = precision, twice_differentiable
         self.masked = isinstance(obs_space, spaces.Dict) and MASK in obs_space.spaces
-        self.encoder = encoder_for(algo, obs_space, normalize_obs)
+        self.encoder = encoder_for(algo, obs_space, normalize_obs, precision)
         width = int(self.encoder.out_dim)
-        self.body: nn.Module | None = None
+        self.body: nn.Sequential | None = None
         if shared or core != "none":
-            self.body = nn.Sequential(mlp((width, *hidden), activation, out_gain=2**0.5), ACTIVATIONS[activation]())
+            layers = mlp((width, *hidden), activation, out_gain=2**0.5)
+            self.body, self.body_out = nn.Sequential(layers, ACTIVATIONS[activation]()), self.evaluated(layers)
             width, hidden = hidden[-1], ()
         self.core = None if core == "none" else core_for(core, width, core_size)
         width = width if self.core is None else int(self.core.out_dim)
@@ -110,8 +114,8 @@ class ActorCritic(nn.Module):
         return mlp((*self.head_sizes, 1), self.activation, out_gain=1.0)
 
     def evaluated(self, head: nn.Sequential) -> Callable[[Tensor], Tensor]:
-        """The cheapest way to evaluate a head with its gradients."""
-        return head.forward if self.twice_differentiable else fuse(head)
+        """The cheapest way to evaluate layers with their gradients."""
+        return head.forward if self.twice_differentiable else fuse(head, self.precision)
 
     @property
     def memory_size(self) -> int:
@@ -154,7 +158,7 @@ class ActorCritic(nn.Module):
         """What both heads read, and the memory after it."""
         features = self.encoder(obs)
         if self.body is not None:
-            features = self.body(features)
+            features = self.body[1](self.body_out(features))
         if self.core is not None:
             assert memory is not None
             features, after = self.core(features, memory[0], start)

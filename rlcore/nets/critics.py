@@ -56,8 +56,8 @@ def critics_with_copy(algo: str, space: spaces.Space[Any], action_size: int, hid
     Raises:
         ShapeError: no encoder reads this observation space.
     """
-    encoder = encoder_for(algo, space, normalize)
-    behind = encoder if is_plain(space) else encoder_for(algo, space, normalize)
+    encoder = encoder_for(algo, space, normalize, precision)
+    behind = encoder if is_plain(space) else encoder_for(algo, space, normalize, precision)
     critics, copy = (Critics(part, action_size, hidden, num=num, outputs=outputs, precision=precision).to(device)
                      for part in (encoder, behind))
     copy.load_state_dict(critics.state_dict())

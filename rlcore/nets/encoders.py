@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from rlcore.config import ShapeError
 from rlcore.data.batch import Obs, tree_map
+from rlcore.nets.fused import Precision
 from rlcore.ops.running import merge_moments
 from rlcore.spaces import MASK
 
@@ -118,10 +119,13 @@ class Pixels(nn.Module):
     Images of 36 pixels and more go through the network of Mnih et al. 2015 ("Methods, model architecture"), smaller
     ones, such as MiniGrid's, through three 2 × 2 convolutions. The channel axis is the shorter end of the shape;
     an image of two axes has one channel.
+
+    precision: "bfloat16" rounds what the convolutions read and give; parameters and features stay float32.
     """
 
-    def __init__(self, space: spaces.Box):
+    def __init__(self, space: spaces.Box, precision: Precision = "float32"):
         super().__init__()
+        self.dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
         shape = space.shape if len(space.shape) == 3 else (1, *space.shape)
         self.grey, self.channels_last = len(space.shape) == 2, shape[-1] < shape[0]
         channels, height, width = (shape[2], *shape[:2]) if self.channels_last else shape
@@ -150,9 +154,18 @@ class Pixels(nn.Module):
             image = image.unsqueeze(1)
         elif self.channels_last:
             image = image.permute(0, 3, 1, 2)
-        image = image.to(torch.float32, memory_format=torch.channels_last) * self.scale
-        features: Tensor = self.convs(image).flatten(1)
-        return features.view(*lead, self.out_dim)
+        return self._convolved(image).view(*lead, self.out_dim)
+
+    def _convolved(self, image: Tensor) -> Tensor:
+        """[N, C, H, W] uint8 → [N, out_dim]"""
+        x = image.contiguous(memory_format=torch.channels_last).to(self.dtype)  # bfloat16 holds 0 to 255 exactly
+        for conv in list(self.convs)[::2]:
+            assert isinstance(conv, nn.Conv2d)
+            assert conv.bias is not None
+            # the first layer's weights are scaled instead of the images: there are far fewer of them
+            weight = conv.weight * self.scale if conv is self.convs[0] else conv.weight
+            x = functional.conv2d(x, weight.to(self.dtype), conv.bias.to(self.dtype), conv.stride).relu_()
+        return x.flatten(1).float()
 
     def learn(self, obs: Tensor) -> None:
         """Nothing to learn outside the gradient."""
@@ -178,19 +191,19 @@ class Parts(nn.Module):
             encode.learn(obs[name])  # type: ignore[operator]
 
 
-def encoder_for(algo: str, space: spaces.Space[Any], normalize: bool = False) -> Any:
+def encoder_for(algo: str, space: spaces.Space[Any], normalize: bool = False, precision: Precision = "float32") -> Any:
     """The encoder for an observation space: a module with `out_dim` and `learn`.
 
     Boxes of uint8 with two or three axes are images; all other Boxes are vectors. normalize: centre and scale
-    vectors by running statistics.
+    vectors by running statistics. precision: of the convolutions.
 
     Raises:
         ShapeError: the space is none of Box, Discrete, MultiDiscrete, MultiBinary or a Dict of these.
     """
     match space:
         case spaces.Box() if space.dtype == np.uint8 and len(space.shape) in (2, 3):
-            return Pixels(space)
-        case spaces.Box() if space.shape:
+            return Pixels(space, precision)
+        case spaces.Box():
             return Vector(space.shape, normalize)
         case spaces.MultiBinary():
             return Vector(space.shape, normalize=False)
@@ -199,7 +212,7 @@ def encoder_for(algo: str, space: spaces.Space[Any], normalize: bool = False) ->
         case spaces.MultiDiscrete() if len(space.shape) == 1:
             return OneHot([int(n) for n in space.nvec], [int(n) for n in space.start], single=False)
         case spaces.Dict() if space.spaces.keys() - {MASK}:
-            return Parts({name: encoder_for(algo, part, normalize) for name, part in space.spaces.items()
+            return Parts({name: encoder_for(algo, part, normalize, precision) for name, part in space.spaces.items()
                           if name != MASK})
         case _:
             raise ShapeError(f"{algo} cannot read observations of {space}; what works is a Box, Discrete, "

@@ -66,6 +66,11 @@ class Fused:
         rounds = precision == "bfloat16"
         self.layers = [_Layer(w, b, rounds and min(w.shape[-2:]) >= _WIDE) for w, b in pairs]
 
+    @property
+    def rounds(self) -> bool:
+        """Whether some products are rounded to bfloat16."""
+        return any(layer.wide for layer in self.layers)
+
     def __call__(self, x: Tensor) -> Tensor:
         """The network's output; its backward pass adds to the parameters' gradients."""
         return self._apply(x, self.layers[0].weight)
@@ -167,6 +172,16 @@ class Plain(Fused):
             out = (out.bfloat16() @ weight.bfloat16()).float() if layer.wide else out @ weight
             out = out + layer.bias
         return out.squeeze(-1) if self.ensemble else out.view(*x.shape[:-1], out.shape[-1])
+
+
+class RoundedLinear(nn.Linear):
+    """A linear layer for networks that cannot be fused; a wide one rounds what it multiplies to bfloat16."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., in] → [..., out]"""
+        if min(self.weight.shape) < _WIDE:
+            return super().forward(x)
+        return (x.bfloat16() @ self.weight.bfloat16().t()).float() + self.bias
 
 
 class _Node(torch.autograd.Function):

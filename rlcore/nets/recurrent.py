@@ -15,7 +15,7 @@ from rlcore.nets.acting import to_torch
 from rlcore.nets.cores import core_for
 from rlcore.nets.encoders import encoder_for, mlp
 from rlcore.nets.ensemble import EnsembleMLP
-from rlcore.nets.fused import Fused
+from rlcore.nets.fused import Fused, Precision, fuse
 
 CoreKind = Literal["gru", "lstm", "transformer"]
 
@@ -24,21 +24,23 @@ class Trunk(nn.Module):
     """Encoder, hidden layers of ReLU units, core. Its memory is one flat vector per environment.
 
     shortcut: what the core is given also passes by it, so that features hold the present as well as the past.
+    precision: of convolutions and of wide products before the core.
     """
 
     def __init__(self, algo: str, obs_space: spaces.Space[Any], hidden: Sequence[int], core: CoreKind, core_size: int,
-                 normalize: bool = False, shortcut: bool = False):
+                 normalize: bool = False, shortcut: bool = False, precision: Precision = "float32"):
         super().__init__()
         self.shortcut = shortcut
-        self.encoder = encoder_for(algo, obs_space, normalize)
-        self.body = nn.Sequential(mlp((self.encoder.out_dim, *hidden), "relu"), nn.ReLU())
+        self.encoder = encoder_for(algo, obs_space, normalize, precision)
+        layers = mlp((self.encoder.out_dim, *hidden), "relu")
+        self.body, self.body_out = nn.Sequential(layers, nn.ReLU()), fuse(layers, precision)
         self.core = core_for(core, hidden[-1], core_size)
         self.out_dim = int(self.core.out_dim) + (hidden[-1] if shortcut else 0)
         self.memory_size = int(self.core.memory_size)
 
     def forward(self, obs: Obs, memory: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
         """[T, B, *obs], [B, M], [T, B] bool → features [T, B, F] and the memory after them [B, M]"""
-        present = self.body(self.encoder(obs))
+        present = self.body_out(self.encoder(obs)).relu()
         past, after = self.core(present, memory, start)
         return torch.cat([past, present], -1) if self.shortcut else past, after
 
@@ -67,14 +69,15 @@ class RecurrentActor(nn.Module):
     """A network of the history for every action dimension: `outputs` numbers, behind a trunk of its own."""
 
     def __init__(self, algo: str, obs_space: spaces.Space[Any], outputs: int, hidden: Sequence[int], core: CoreKind,
-                 core_size: int, normalize: bool = False):
+                 core_size: int, normalize: bool = False, precision: Precision = "float32"):
         super().__init__()
-        self.trunk = Trunk(algo, obs_space, hidden, core, core_size, normalize, shortcut=True)
+        self.trunk = Trunk(algo, obs_space, hidden, core, core_size, normalize, shortcut=True, precision=precision)
         self.head = mlp((self.trunk.out_dim, core_size, outputs), "relu")
+        self.head_out = fuse(self.head, precision)
 
     def forward(self, obs: Obs, memory: Tensor, start: Tensor, burn_in: int) -> Tensor:
         """Behind the burn-in. [L, N, *obs], [N, M], [L, N] → [L − burn_in, N, outputs]"""
-        out: Tensor = self.head(unroll(self.trunk, obs, memory, start, burn_in))
+        out: Tensor = self.head_out(unroll(self.trunk, obs, memory, start, burn_in))
         return out
 
 
@@ -85,11 +88,11 @@ class RecurrentCritics(nn.Module):
     """
 
     def __init__(self, algo: str, obs_space: spaces.Space[Any], action_size: int, hidden: Sequence[int], core: CoreKind,
-                 core_size: int, normalize: bool = False, num: int = 2):
+                 core_size: int, normalize: bool = False, precision: Precision = "float32", num: int = 2):
         super().__init__()
-        self.trunk = Trunk(algo, obs_space, hidden, core, core_size, normalize, shortcut=True)
+        self.trunk = Trunk(algo, obs_space, hidden, core, core_size, normalize, shortcut=True, precision=precision)
         self.members = EnsembleMLP(num, (self.trunk.out_dim + action_size, core_size))
-        self.fused = Fused(self.members)
+        self.fused = Fused(self.members, precision)
 
     def features(self, obs: Obs, memory: Tensor, start: Tensor, burn_in: int) -> Tensor:
         """What the estimates read of a history, behind the burn-in. → [L − burn_in, N, F]"""

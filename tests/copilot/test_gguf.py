@@ -1,13 +1,21 @@
 """The GGUF answerer on a model of a few thousand random weights: it loads, streams and really stops."""
 
+import gc
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
+from contextlib import suppress
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from copilot.assistant import Assistant
 from copilot.llms.gguf import GGUFAnswerer, GGUFSettings
+from copilot.llms.gguf_process import _leave_weights_as_they_are
 from rlcore.config import ConfigError
 from tests.copilot.fakes import WordEmbedder, write_corpus, write_gguf
 
@@ -67,23 +75,112 @@ def test_stop_ends_the_reading_of_a_long_prompt_and_the_next_question_works(wide
 
 def test_two_generations_take_turns(model):
     answerer = GGUFAnswerer(model, GGUFSettings(max_tokens=30, n_threads=1))
-    together = [0]
-    most = [0]
-    speak = answerer._spoken
-
-    def counted(text):
-        together[0] += 1
-        most[0] = max(most[0], together[0])
-        yield from speak(text)
-        together[0] -= 1
-
-    answerer._spoken = counted  # type: ignore[method-assign]
-    threads = [threading.Thread(target=lambda: list(answerer.generate("hello"))) for _ in range(3)]
+    heard: dict[int, list[str]] = {number: [] for number in range(3)}
+    threads = [threading.Thread(target=lambda own=own: own.extend(answerer.generate("hello")))
+               for own in heard.values()]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert most == [1]
+    assert all("".join(own) for own in heard.values())     # each its own whole answer
+
+
+def test_a_stop_also_reaches_what_still_waits_for_its_turn(model):
+    answerer = GGUFAnswerer(model, GGUFSettings(max_tokens=3500, n_threads=1))
+    first, heard = answerer.generate("a"), []
+    next(first)
+    second = threading.Thread(target=lambda: heard.extend(answerer.generate("b")))
+    second.start()
+    while len(answerer._turns._running) < 2:
+        second.join(0.01)
+    answerer.stop()
+    second.join(5)
+    assert not second.is_alive() and not heard and sum(1 for _ in first) <= 2
+
+
+def test_a_process_that_is_killed_costs_one_sentence_and_the_next_question_works(model):
+    answerer = GGUFAnswerer(model, GGUFSettings(max_tokens=3500, n_threads=1))
+    pieces = answerer.generate("a")
+    next(pieces)
+    os.kill(answerer._process._popen.pid, signal.SIGKILL)
+    with pytest.raises(ConfigError, match="broke off: its process was killed by signal 9"):
+        list(pieces)
+    assert next(answerer.generate("again"))
+
+
+def test_its_process_ends_when_the_answerer_is_dropped_or_closed(model):
+    answerer = GGUFAnswerer(model, GGUFSettings(max_tokens=3500, n_threads=1))
+    pieces = answerer.generate("a")
+    next(pieces)
+    process = answerer._process._popen
+    answerer.close()
+    assert process.poll() is not None
+    with pytest.raises(ConfigError, match="broke off"):
+        list(pieces)
+    assert answerer.count("abc") > 0       # loads again
+    process = answerer._process._popen
+    del answerer, pieces
+    gc.collect()
+    assert process.poll() is not None
+
+
+def test_its_process_does_not_outlive_the_app(model):
+    code = ("import os, sys; from copilot.llms.gguf import GGUFAnswerer as G; g = G(sys.argv[1]); "
+            "next(g.generate('a')); print(g._process._popen.pid, flush=True); os._exit(9)")
+    done = subprocess.run([sys.executable, "-c", code, str(model)], capture_output=True, text=True, check=False)
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(int(done.stdout)).wait(5)   # raises TimeoutExpired if it goes on
+
+
+def test_tokens_are_counted_by_the_model_s_own_tokenizer(model):
+    answerer = GGUFAnswerer(model, GGUFSettings(n_threads=1))
+    assert answerer.count("abc\n") == 5     # a mark for the beginning of a word, three letters, one byte
+
+
+@pytest.mark.parametrize("template", ["chatml", "{% for m in messages %}ASKED {{ m['content'] }}{% endfor %}"])
+def test_another_chat_template_can_be_used(model, tmp_path, template):
+    if template.startswith("{"):
+        (tmp_path / "own.jinja").write_text(template)
+        template = str(tmp_path / "own.jinja")
+    assert next(GGUFAnswerer(model, GGUFSettings(n_threads=1, chat_template=template)).generate("a"))
+
+
+def test_an_unknown_chat_template_is_named_with_those_that_are_known(model):
+    with pytest.raises(ConfigError, match=r"chattml.*chatml"):
+        GGUFAnswerer(model, GGUFSettings(chat_template="chattml"))
+
+
+def test_a_prompt_longer_than_the_window_is_an_error_and_never_cut(model):
+    with pytest.raises(ConfigError, match="exceed context window"):
+        list(GGUFAnswerer(model, GGUFSettings(n_ctx=1024, n_threads=1)).generate("long words " * 500))
+
+
+@pytest.mark.parametrize("damage", ["short", "flipped", "lying"])
+def test_a_damaged_model_takes_nothing_down(model, tmp_path, damage):
+    raw = bytearray(model.read_bytes())
+    if damage == "short":
+        raw = raw[:len(raw) // 2]
+    elif damage == "flipped":
+        raw[8:4000] = bytes(byte ^ 0xA5 for byte in raw[8:4000])
+    else:
+        raw[8:16] = (2**62).to_bytes(8, "little")      # the number of tensors
+    path = tmp_path / "damaged.gguf"
+    path.write_bytes(raw)
+    with pytest.raises(ConfigError, match=r"damaged\.gguf' could not be loaded"):
+        GGUFAnswerer(path)
+
+
+def test_a_parser_that_crashes_costs_one_sentence(model, monkeypatch):
+    """As a hole in the C++ parser would: the process dies of a segmentation fault while it loads."""
+    monkeypatch.setattr("copilot.llms.gguf._COMMAND", ["-c", "import ctypes; ctypes.string_at(0)"])
+    with pytest.raises(ConfigError, match="killed by signal 11"):
+        GGUFAnswerer(model)
+
+
+def test_weights_are_not_repacked_where_that_would_crash():
+    library = SimpleNamespace(llama_model_default_params=lambda: SimpleNamespace(use_extra_bufts=True, n_gpu_layers=3))
+    _leave_weights_as_they_are(library)
+    assert vars(library.llama_model_default_params()) == {"use_extra_bufts": False, "n_gpu_layers": 3}
 
 
 @pytest.mark.parametrize(("content", "said"), [

@@ -8,7 +8,7 @@ from copilot.index import open_index
 from copilot.retrieve import Retriever
 from copilot.vocabulary import Vocabulary
 from copilot.words import content_words
-from tests.copilot.fakes import PAGES, WordEmbedder, write_corpus
+from tests.copilot.fakes import WordEmbedder, write_corpus
 
 
 def retriever(folder: Path, pages: dict[str, str] | None = None) -> Retriever:
@@ -66,11 +66,6 @@ def test_what_says_the_same_is_found_once(tmp_path):
     twice = {"a.md": text.format("One"), "b.md": text.format("One"), "c.md": "# Other\n\nSomething else on replay.\n"}
     paths = [passage.page.path for passage in retriever(tmp_path, twice).find("replay correlation").passages]
     assert sorted(paths) == ["a.md", "c.md"]
-
-
-def test_what_is_asked_by_name_begins_with_the_page_on_it(tmp_path):
-    pages = PAGES | {"docs/ppo.md": "# PPO\n\nPPO is an algorithm.\n\n## PPO and PPO\n\nPPO PPO PPO is mentioned.\n"}
-    assert retriever(tmp_path, pages).find("What is PPO?").passages[0].chunk.id == "docs/ppo.md#0"
 
 
 @pytest.mark.parametrize(("question", "terms"), [

@@ -57,14 +57,14 @@ class Anything(gym.Env[Any, Any]):
                 over, {"cost": 1.0})
 
 
-def rounds(algo: str, obs: str, acts: str, num_envs: int) -> Any:
+def rounds(algo: str, obs: str, acts: str, num_envs: int, **changes: Any) -> Any:
     """An agent after two rounds of learning in that environment."""
     name = f"Anything-{obs.replace(' ', '')}-{acts.replace(' ', '')}-v0"
     if name not in gym.registry:
         gym.register(name, Anything, kwargs={"obs": OBS[obs], "acts": ACTS[acts]}, disable_env_checker=True)
     env = make_env(name, num_envs)
     entry = catalog.algorithm(algo)
-    small = {"num_envs": num_envs, "hidden": [8]}
+    small = {"num_envs": num_envs, "hidden": [8], **changes}
     cfg = config_of(algo, **small, **({"horizon": 16} if entry.loop == "on_policy" else
                                       {"train_every": 16, "batch_size": 4, "updates": 1, "learning_starts": 16}))
     agent = catalog.agent_class(algo)(env.single_observation_space, env.single_action_space, cfg, seed=1)

@@ -114,3 +114,44 @@ def test_channels_first_and_last_are_the_same_image():
 def test_an_observation_that_cannot_be_read_is_refused_in_a_sentence(space: spaces.Space):
     with pytest.raises(ShapeError, match=r"cannot read observations of|too small for convolutions"):
         encoder_for("X", space)
+
+
+def test_bfloat16_convolutions_give_float32_features_near_the_exact_ones_and_float32_gradients():
+    space, image = spaces.Box(0, 255, (4, 84, 84), np.uint8), torch.randint(0, 256, (8, 4, 84, 84), dtype=torch.uint8)
+    exact, rounded = encoder_for("X", space), encoder_for("X", space, precision="bfloat16")
+    rounded.load_state_dict(exact.state_dict())
+    outs = [net(image) for net in (exact, rounded)]
+    for out in outs:
+        out.square().sum().backward()
+    assert outs[1].dtype == torch.float32
+    exactly, roughly = (out.detach() for out in outs)
+    assert not torch.equal(exactly, roughly)
+    # each of three layers rounds its inputs, weights and outputs by 2⁻⁹ at most, and errors of both signs cancel
+    assert float((exactly - roughly).norm() / exactly.norm()) < 3 * 2**-8
+    for one, other in zip(exact.parameters(), rounded.parameters(), strict=True):
+        assert other.grad.dtype == other.dtype == torch.float32
+        assert float((one.grad - other.grad).norm() / one.grad.norm()) < 0.05
+
+
+def test_a_white_image_through_averaging_convolutions_is_one():
+    for precision, off in (("float32", 1e-5), ("bfloat16", 6 * 2**-9)):  # two roundings in each of three layers
+        net = encoder_for("X", spaces.Box(0, 255, (36, 36), np.uint8), precision=precision)
+        with torch.no_grad():
+            for conv in net.convs[::2]:
+                conv.weight.fill_(1 / conv.weight[0].numel())
+        white = torch.full((2, 36, 36), 255, dtype=torch.uint8)
+        torch.testing.assert_close(net(white), torch.ones(2, net.out_dim), atol=off, rtol=0)
+
+
+def test_precision_reaches_the_images_in_a_dictionary():
+    space = spaces.Dict(eye=spaces.Box(0, 255, (36, 36), np.uint8), body=spaces.Box(-1, 1, (2,)))
+    eye, body = encoder_for("X", space, precision="bfloat16").encoders
+    assert eye.dtype == torch.bfloat16
+    assert body(torch.full((1, 2), 1 + 2**-12)).tolist() == [[1 + 2**-12] * 2]  # bfloat16 would give 1
+
+
+def test_a_box_of_one_bare_number_is_a_vector_of_one():
+    encoder = encoder_for("PPO", spaces.Box(-np.inf, np.inf, (), np.float32))
+    assert encoder.out_dim == 1
+    assert encoder(torch.tensor([3.0, 4.0])).tolist() == [[3.0], [4.0]]
+    assert encoder(torch.zeros(5, 2)).shape == (5, 2, 1)

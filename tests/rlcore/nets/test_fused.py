@@ -4,7 +4,7 @@ from torch import nn
 
 from rlcore.nets.encoders import mlp
 from rlcore.nets.ensemble import EnsembleMLP
-from rlcore.nets.fused import Fused, fuse
+from rlcore.nets.fused import Fused, RoundedLinear, fuse
 from rlcore.nets.optim import flatten
 
 
@@ -84,3 +84,13 @@ def test_leading_axes_are_kept_and_other_networks_are_returned_as_they_are():
     assert fuse(net)(torch.randn(7, 2, 5)).shape == (7, 2, 3)
     for other in (nn.Conv2d(1, 1, 3), nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), nn.Linear(4, 2)):
         assert fuse(other) is other
+
+
+def test_a_wide_linear_layer_outside_a_fused_network_rounds_and_a_narrow_one_does_not():
+    narrow, wide, x = RoundedLinear(128, 64), RoundedLinear(128, 128), torch.randn(16, 128)
+    assert torch.equal(narrow(x), nn.functional.linear(x, narrow.weight, narrow.bias))
+    exact, rounded = nn.functional.linear(x, wide.weight, wide.bias).detach(), wide(x).detach()
+    assert not torch.equal(rounded, exact)
+    assert float((rounded - exact).norm() / exact.norm()) < 2**-7
+    wide(x).sum().backward()
+    torch.testing.assert_close(wide.weight.grad, x.sum(0).expand(128, 128), rtol=0.02, atol=0.1)

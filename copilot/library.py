@@ -1,0 +1,288 @@
+"""The corpus and chosen collections as one index. What gives terms their names is the corpus alone.
+
+A collection is read where it lies: only what came after its snapshot is in memory, texts are fetched when they are
+needed, and what another process changes is seen at the next question.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import threading
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from heapq import nlargest
+from math import log
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from copilot import store
+from copilot.build import chroma
+from copilot.chunk import Chunk
+from copilot.collection import Collection
+from copilot.corpus import Document
+from copilot.embed import Embedder, Progress, Vectors
+from copilot.index import FIELDS, Closeness, Damaged, Index, quoted
+
+_SPAN = 2**40                      # places of one part of the library
+_PHRASE = re.compile(r'"(?:[^"]|"")*"')
+_CACHED = 10_000                   # chunks in memory
+_MANY = 500                        # values in one SQL statement
+
+
+class Chunks(Protocol):
+    """Chunks by their place."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, place: int, /) -> Chunk: ...
+
+
+class CollectionIndex:
+    """An open collection, searched like an `Index`. Chunks are named by their place, which is never used again."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._sql = store.connect(folder)
+        self._lock = threading.RLock()     # one connection, many visitors
+        self._version = -1
+        self._chunks: dict[int, Chunk] = {}    # those read so far: a place never gets another chunk
+        self._opened: Path | None = None
+        self._chroma: Any = None
+        self._held = 0
+        self._client = ExitStack()
+        weakref.finalize(self, _close, self._sql, self._client)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """See the collection as it is now; until the next call it stays so."""
+        with self._lock:
+            if self._sql.in_transaction:
+                self._sql.execute("COMMIT")
+            version = self._sql.execute("PRAGMA data_version").fetchone()[0]
+            self._sql.execute("BEGIN")
+            if len(self._chunks) > _CACHED:
+                self._chunks = {}
+            if version != self._version:
+                self._version = version
+                self._load()
+
+    @property
+    def size(self) -> int:
+        """How many chunks it has."""
+        return self._size
+
+    def chunk(self, place: int) -> Chunk:
+        """The chunk at a place."""
+        if place not in self._chunks:
+            (row,) = self._rows("SELECT id, file, heading, text, start, end, found FROM chunks WHERE place = ?", place)
+            self._chunks[place] = store.chunk_of(row)
+        return self._chunks[place]
+
+    def document(self, path: str) -> Document | None:
+        """A file's page without its text; None if the collection does not have it."""
+        rows = self._rows("SELECT title, meta FROM files WHERE path = ? AND state = 'taken'", path)
+        return Document(path, rows[0][0], "", json.loads(rows[0][1])) if rows else None
+
+    def match(self, expression: str, limit: int, fields: Sequence[float] = FIELDS) -> dict[int, float]:
+        """BM25 of the chunks that match an FTS5 expression, best first; higher is better."""
+        return dict(self._rows("SELECT rowid, -bm25(words, ?, ?, ?, ?) AS score FROM words WHERE words MATCH ? "
+                               "ORDER BY score DESC LIMIT ?", *fields, expression, limit))
+
+    def having(self, phrase: str) -> int:
+        """How many chunks match one FTS5 phrase."""
+        return int(self._rows("SELECT count(*) FROM words WHERE words MATCH ?", phrase)[0][0])
+
+    def containing(self, word: str) -> set[int]:
+        """The chunks with this word, or another form of it."""
+        return {place for place, in self._rows("SELECT rowid FROM words WHERE words MATCH ?", quoted(word))}
+
+    def nearest(self, vector: Vectors, limit: int) -> dict[int, float]:
+        """The chunks whose passage or heading is nearest to a query, with their similarity, best first."""
+        near: dict[int, float] = {}
+        if len(self._fresh):
+            near = _best(zip(self._fresh_places, (self._fresh @ vector).tolist(), strict=True), limit)
+        if self._chroma is not None:
+            with self._lock:
+                found = self._chroma.query(query_embeddings=vector[None], n_results=min(limit, self._held),
+                                           include=["distances"])
+            old = [(int(entry.split(".")[0]), 1.0 - distance)
+                   for entry, distance in zip(found["ids"][0], found["distances"][0], strict=True)]
+            alive = self._alive([place for place, _ in old])
+            near = _best([*near.items(), *(one for one in old if one[0] in alive)], limit)
+        return near
+
+    def near(self, vector: Vectors, limit: int) -> list[int]:
+        """The places alone."""
+        return list(self.nearest(vector, limit))
+
+    def closeness(self, vector: Vectors, places: Iterable[int]) -> dict[int, Closeness]:
+        """The exact cosine similarities of given chunks to a query."""
+        rows = [row for some in _runs(list(places)) for row in self._rows(
+            f"SELECT place, vectors FROM vectors WHERE place IN ({','.join('?' * len(some))})", *some)]
+        if not rows:
+            return {}
+        own = [store.vectors_of(blob, len(vector)) for _, blob in rows]
+        values = (np.concatenate(own) @ vector).tolist()
+        found: dict[int, Closeness] = {}
+        start = 0
+        for (place, _), vectors in zip(rows, own, strict=True):
+            passage, heading, *said = values[start:start + len(vectors)]
+            found[place] = Closeness(passage, heading, tuple(said))
+            start += len(vectors)
+        return found
+
+    def _load(self) -> None:
+        """What is kept in memory: the vectors that Chroma lacks."""
+        self._size = store.size(self._sql)
+        snapshot = store.snapshot(self._sql)
+        dim = int(store.meta(self._sql, "dim") or 1)
+        rows = self._sql.execute("SELECT place, substr(vectors, 1, ?) FROM vectors WHERE place > ?",
+                                 (2 * dim * store.SEARCHED, snapshot.last if snapshot else 0)).fetchall()
+        self._fresh_places = [place for place, _ in rows for _ in range(store.SEARCHED)]
+        self._fresh = (np.concatenate([store.vectors_of(blob, dim) for _, blob in rows]) if rows
+                       else np.zeros((0, dim), np.float32))
+        folder = self._folder / snapshot.folder if snapshot else None
+        if folder != self._opened:
+            self._client.close()
+            self._chroma, self._opened = self._attached(folder) if folder else None, folder
+            self._held = self._chroma.count() if folder else 0     # entries; Chroma takes its time to count them
+
+    def _attached(self, folder: Path) -> Any:
+        """Chroma's vectors.
+
+        Raises:
+            Damaged: it cannot be read.
+        """
+        try:
+            client = chroma(folder)
+            self._client.callback(client.close)
+            return client.get_collection("entries", embedding_function=None)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:         # a panic in Chroma's Rust part is no Exception
+            raise Damaged(f"The vectors of the collection '{self._folder.name}' are damaged ({error}). "
+                          "Make them again with: rl-copilot doctor --fix") from error
+
+    def _alive(self, places: Sequence[int]) -> set[int]:
+        return {place for some in _runs(places) for place, in self._rows(
+            f"SELECT place FROM vectors WHERE place IN ({','.join('?' * len(some))})", *some)}
+
+    def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._sql.execute(sql, values).fetchall()
+
+
+def open_collection(collection: Collection, embedder: Embedder, progress: Progress | None = None) -> CollectionIndex:
+    """A collection to search; passages without vectors of this embedder get them first.
+
+    Raises:
+        Damaged: it cannot be read.
+    """
+    collection.ready(embedder, progress)
+    try:
+        return CollectionIndex(collection.folder)
+    except sqlite3.DatabaseError as error:
+        raise store.damaged(collection.folder, error) from error
+
+
+class Library:
+    """An index and collections, searched together. The index keeps its places; those of collections follow."""
+
+    def __init__(self, corpus: Index, collections: Sequence[CollectionIndex]):
+        self.corpus = corpus
+        self._parts: tuple[Index | CollectionIndex, ...] = (corpus, *collections)
+        self.chunks, self.documents = _Chunks(corpus, collections), _Documents(corpus, collections)
+
+    def refresh(self) -> None:
+        """See the collections as they are now."""
+        for part in self._parts:
+            part.refresh()
+
+    def match(self, expression: str, limit: int, fields: Sequence[float] = FIELDS) -> dict[int, float]:
+        """BM25 of the chunks that match an FTS5 expression, best first, as if all were in one index.
+
+        BM25 weighs a word by how rare it is, and in a small collection on one subject its words are not rare. So each
+        part's scores are scaled by how rare the words are in the whole library.
+        """
+        phrases = _PHRASE.findall(expression)
+        counts = [[part.having(phrase) for phrase in phrases] for part in self._parts]
+        everywhere = _rarity(len(self.chunks), [sum(own) for own in zip(*counts, strict=True)])
+        found: list[tuple[int, float]] = []
+        for number, (part, own) in enumerate(zip(self._parts, counts, strict=True)):
+            here = _rarity(part.size, own)
+            known = [place for place, count in enumerate(own) if count]
+            scale = sum(everywhere[place] for place in known) / (sum(here[place] for place in known) or 1.0)
+            found += [(number * _SPAN + place, scale * score)
+                      for place, score in part.match(expression, limit, fields).items()]
+        return _best(found, limit)
+
+    def containing(self, word: str) -> set[int]:
+        """The chunks with this word, or another form of it."""
+        return {number * _SPAN + place for number, part in enumerate(self._parts) for place in part.containing(word)}
+
+    def near(self, vector: Vectors, limit: int) -> list[int]:
+        """The chunks that own the `limit` entries nearest to a query, best first."""
+        return list(_best(((number * _SPAN + place, score) for number, part in enumerate(self._parts)
+                           for place, score in part.nearest(vector, limit).items()), limit))
+
+    def closeness(self, vector: Vectors, places: Iterable[int]) -> dict[int, Closeness]:
+        """The exact cosine similarities of given chunks to a query."""
+        own: dict[int, list[int]] = {}
+        for place in places:
+            own.setdefault(place // _SPAN, []).append(place % _SPAN)
+        return {number * _SPAN + place: close for number, some in own.items()
+                for place, close in self._parts[number].closeness(vector, some).items()}
+
+
+class _Chunks:
+    """The chunks of a library by place; those of collections are read when they are asked for."""
+
+    def __init__(self, corpus: Index, collections: Sequence[CollectionIndex]):
+        self._corpus, self._collections = corpus, collections
+
+    def __len__(self) -> int:
+        return self._corpus.size + sum(part.size for part in self._collections)
+
+    def __getitem__(self, place: int, /) -> Chunk:
+        number, own = divmod(place, _SPAN)
+        return self._collections[number - 1].chunk(own) if number else self._corpus.chunks[own]
+
+
+class _Documents:
+    """The pages of a library by path, without their texts."""
+
+    def __init__(self, corpus: Index, collections: Sequence[CollectionIndex]):
+        self._corpus, self._collections = corpus, collections
+
+    def __getitem__(self, path: str) -> Document:
+        if path in self._corpus.documents:
+            return self._corpus.documents[path]
+        return next(page for part in self._collections if (page := part.document(path)))
+
+
+def _rarity(size: int, counts: Sequence[int]) -> list[float]:
+    """What FTS5 weighs a phrase by in an index of this size, if so many of its rows have it."""
+    return [max(log((size - count + 0.5) / (count + 0.5)), 1e-6) for count in counts]
+
+
+def _best(scored: Iterable[tuple[int, float]], limit: int) -> dict[int, float]:
+    """The best score of each, best first."""
+    best: dict[int, float] = {}
+    for place, score in nlargest(limit, scored, key=lambda one: one[1]):
+        best.setdefault(place, score)
+    return best
+
+
+def _runs(places: Sequence[int]) -> Iterator[Sequence[int]]:
+    """As many as fit into one SQL statement."""
+    return (places[start:start + _MANY] for start in range(0, len(places), _MANY))
+
+
+def _close(sql: sqlite3.Connection, client: ExitStack) -> None:
+    sql.close()
+    client.close()

@@ -1,0 +1,96 @@
+"""Any chat model that follows LangChain's interface, by the name of its class."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from copilot.llms.base import History, answered, estimate, room_for
+from copilot.llms.turns import Turn, Turns
+from rlcore.config import ConfigError, MissingExtra, check_ranges, setting
+
+if TYPE_CHECKING:
+    from copilot.retrieve import Found
+
+
+@dataclass(frozen=True, kw_only=True)
+class LangChainSettings:
+    """How much a chat model is given; how long and how random it answers is among its own arguments."""
+
+    context: int = setting(4096, "the model's context window", low=512, unit="tokens")
+    max_tokens: int = setting(500, "tokens left for the answer", low=16, unit="tokens")
+    source_tokens: int = setting(1800, "longest prompt", low=128, unit="tokens")
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
+class LangChainAnswerer:
+    """Lets a LangChain chat model write the answers. What it contacts is up to its class.
+
+    name        module:Class of a `BaseChatModel`
+    arguments   for the class
+
+    Raises:
+        MissingExtra: langchain-core is not installed.
+        ConfigError: there is no such class, it is no chat model, or it refuses its arguments.
+    """
+
+    def __init__(self, name: str, arguments: Mapping[str, Any], settings: LangChainSettings | None = None):
+        self.name, self.settings = name, settings or LangChainSettings()
+        self._model = _make(name, arguments)
+        self.room = room_for(self.settings.context, self.settings.max_tokens, self.settings.source_tokens)
+        self._turns = Turns(self._speak)
+
+    def stream(self, found: Found, history: History = ()) -> Iterator[str]:
+        """The answer as it grows; at its end with citations that hold."""
+        return answered(self, found, history)
+
+    def generate(self, text: str) -> Iterator[str]:
+        """What the model says to a prompt, piece by piece. Ends early when stopped, or when nobody reads on."""
+        return self._turns.generate(text)
+
+    def stop(self) -> None:
+        """Return to the reader at once; the model itself stops at its next word."""
+        self._turns.stop()
+
+    def count(self, text: str) -> int:
+        """Tokens of a text, rather too many: LangChain's own count would download a tokenizer."""
+        return estimate(text)
+
+    def _speak(self, text: str, turn: Turn) -> Generator[str]:
+        from langchain_core.messages import HumanMessage
+        from langsmith import tracing_context
+
+        del turn                           # between two words `Turns` looks by itself
+        with tracing_context(enabled=False):   # an environment variable must not send questions to a tracing service
+            for chunk in self._model.stream([HumanMessage(text)]):
+                yield _text(chunk.content)
+
+
+def _text(content: Any) -> str:
+    """A message's text: models give a string, or a list of blocks of which some are text."""
+    if isinstance(content, str):
+        return content
+    return "".join(block if isinstance(block, str) else str(block.get("text", "")) for block in content)
+
+
+def _make(name: str, arguments: Mapping[str, Any]) -> Any:
+    try:
+        from langchain_core.language_models import BaseChatModel
+    except ImportError:
+        raise MissingExtra("Answering with a LangChain chat model", "langchain") from None
+    module, _, kind = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), kind)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"There is no '{name}' ({error}). Name a chat model as module:Class, such as "
+                          "langchain_ollama:ChatOllama, and install its package.") from None
+    if not (isinstance(found, type) and issubclass(found, BaseChatModel)):
+        raise ConfigError(f"'{name}' is no LangChain chat model. Name a subclass of BaseChatModel as module:Class.")
+    try:
+        return found(**arguments)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{name} refuses its arguments {dict(arguments)}: {error}") from None

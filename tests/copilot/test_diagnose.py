@@ -1,0 +1,214 @@
+"""Diagnoses: each fault is found in curves written by hand, none in a good run, and all cite the run and the corpus."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import yaml
+
+import rlcore as rl
+from copilot.__main__ import main
+from copilot.about_run import explain, find_run, named_run
+from copilot.assistant import Assistant
+from copilot.cite import marks
+from copilot.diagnose import diagnose, number
+from rlcore.config import ConfigError
+from tests.copilot.fakes import PAGES, WordEmbedder, write_corpus
+
+PPO = {"num_envs": 8, "horizon": 64, "epochs": 4, "learning_rate": 3e-4, "entropy_coef": 0.0, "gamma": 0.99,
+       "max_grad_norm": 0.5, "clip": 0.2, "normalize_reward": False}
+DQN = {"num_envs": 1, "train_every": 4, "updates": 1, "batch_size": 64, "capacity": 10_000, "learning_starts": 1_000,
+       "learning_rate": 1e-3, "gamma": 0.9, "epsilon_start": 1.0, "epsilon_end": 0.05, "epsilon_steps": 10_000,
+       "noisy": False, "normalize_reward": False}
+SAC = {"num_envs": 1, "train_every": 1, "updates": 1, "batch_size": 256, "capacity": 10_000, "learning_starts": 100,
+       "learning_rate": 3e-4, "gamma": 0.99, "adjust_alpha": True, "target_entropy": None, "reward_scale": 1.0}
+
+FLAT = [20.0] * 30
+SWING = {"algo": "sac", "env": "Pendulum-v1", "episode__return_100": [-1500.0] * 30}
+RISING = [20.0 + 15 * t for t in range(30)]    # to 455: not solved yet
+
+
+def write_run(root: Path, name: str = "one", algo: str = "ppo", env: str = "CartPole-v1", env_steps: int = 100_000,
+              config: dict | None = None, state: str = "finished", evaluations: list[dict] | None = None,
+              **curves: list[float | None]) -> Path:
+    """A run folder with these curves, spread evenly over its steps. Keys: `episode__return` is `episode/return`."""
+    folder = root / name
+    folder.mkdir(parents=True)
+    own = {"ppo": PPO, "dqn": DQN, "sac": SAC}[algo]
+    spec = {"algo": algo, "env": env, "seed": 0, "env_steps": env_steps, "config": own | (config or {})}
+    (folder / "config.yaml").write_text(yaml.safe_dump(spec))
+    (folder / "status.json").write_text(json.dumps({"state": state, "env_steps": env_steps, "total_steps": env_steps,
+                                                    "message": "it broke" if state == "failed" else ""}))
+    count = max(map(len, curves.values()))
+    with (folder / "metrics.jsonl").open("w") as file:
+        for place in range(count):
+            row: dict = {"step": env_steps * (place + 1) // count}
+            row |= {key.replace("__", "/"): values[place] for key, values in curves.items() if place < len(values)}
+            file.write(json.dumps(row) + "\n")
+    if evaluations:
+        (folder / "evaluations.jsonl").write_text("".join(json.dumps(row) + "\n" for row in evaluations))
+    return folder
+
+
+def names(folder: Path) -> set[str]:
+    return {finding.name for finding in diagnose(folder).findings}
+
+
+@pytest.mark.parametrize(("name", "what"), [
+    ("Values that are not finite", {"loss__value": [1.0] * 20 + [None] * 10}),
+    ("Entropy collapse", {"policy__entropy": [0.69 * 0.8 ** t for t in range(30)]}),
+    ("The policy has stayed random", {"policy__entropy": [math.log(2)] * 30}),
+    ("The critic predicts worse than a constant", {"value__explained_variance": [0.1] * 10 + [-0.4] * 20}),
+    ("The critic's loss grows without end", {"loss__value": [10.0 ** (t / 5) for t in range(30)]}),
+    ("Each update moves the policy too far", {"policy__kl": [0.01] * 15 + [0.09] * 15}),
+    ("Updates hardly change the policy", {"policy__kl": [1e-6] * 30}),
+    ("Most samples are clipped", {"policy__clip_fraction": [0.1] * 10 + [0.6] * 20}),
+    ("Dying gradients", {"loss__grad_norm": [1.0] * 15 + [1e-9] * 15}),
+    ("Exploding gradients", {"loss__grad_norm": [1.0] * 29 + [4e4]}),
+    ("Learning has not begun", {"algo": "dqn", "config": {"learning_starts": 10**6}}),
+    ("Most of the run was exploration", {"algo": "dqn", "config": {"epsilon_steps": 200_000}, "loss__value": FLAT}),
+    ("Exploration ended early", {"algo": "dqn", "config": {"epsilon_steps": 100, "epsilon_end": 0.0}}),
+    ("The action values run away", {"algo": "dqn", "value__mean": [float(3 ** (t / 3)) for t in range(30)],
+                                    "episode__return": FLAT, "episode__length": FLAT}),
+    ("The replay ratio is high", {"algo": "dqn", "config": {"updates": 64, "train_every": 1}}),
+    ("The replay ratio is low", {"algo": "dqn", "config": {"train_every": 256}}),
+    ("The temperature grows without end", SWING | {"policy__alpha": [0.2 * 1.3 ** t for t in range(30)]}),
+    ("Exploration has stopped", SWING | {"policy__alpha": [0.2 * 0.5 ** t for t in range(30)]}),
+    ("The run is short", {"env_steps": 5_000}),
+    ("The run failed", {"state": "failed"}),
+    ("Settings differ from those known to work", {"config": {"learning_rate": 0.1}}),
+    ("Worse in evaluation than in training", {"episode__return_100": RISING, "evaluations": [
+        {"step": 100_000, "episodes": 20, "mean": 40.0, "std": 3.0}]}),
+    ("The return collapsed after its peak", {"episode__return_100": [*RISING, *[40.0] * 15]}),
+])
+def test_each_fault_is_found_where_it_is_and_not_in_a_good_run(tmp_path, name, what):
+    assert name in names(write_run(tmp_path, **{"episode__return_100": FLAT, **what}))
+    good = {
+        "episode__return_100": [*RISING, *[490.0] * 10], "policy__entropy": [0.69 - 0.01 * t for t in range(40)],
+        "value__explained_variance": [0.1] * 10 + [0.9] * 30, "policy__kl": [0.01] * 40, "loss__value": [9.0] * 40,
+        "policy__clip_fraction": [0.1] * 40, "loss__grad_norm": [1.0] * 40}
+    assert names(write_run(tmp_path, "good", **good)) == set()
+
+
+@pytest.mark.parametrize(("curve", "said"), [
+    ([*RISING, *[500.0] * 10], "It has solved the task: the mean return rose from 42.5 to 500."),
+    (FLAT, "It has hardly learned: the mean return began at 20 and was never above 20."),
+    ([*RISING, *[40.0] * 15], "rose from 50 to 455 at step 66,666 and fell to 40."),
+    ([20.0] * 3 + [100.0 * t for t in range(1, 4)] + [300.0] * 24, "It stopped improving at about step 20,000"),
+    (RISING, "still rising at step 100,000"),
+])
+def test_the_course_of_the_return_is_told_with_its_steps(tmp_path, curve, said):
+    assert said in diagnose(write_run(tmp_path, episode__return_100=curve)).progress
+
+
+def test_evidence_names_the_file_the_metric_the_steps_and_the_values(tmp_path):
+    folder = write_run(tmp_path, episode__return_100=FLAT, policy__entropy=[0.69] * 6 + [0.01] * 24)
+    finding = next(one for one in diagnose(folder).findings if one.name == "Entropy collapse")
+    curve, settings = finding.evidence
+    assert (curve.file, curve.where) == ("metrics.jsonl", "policy/entropy, steps 3,333 to 100,000")
+    assert curve.text.endswith("| 100,000 | 0.01 |") and curve.text.count("\n") <= 13
+    assert (settings.file, settings.text) == ("config.yaml", "- `entropy_coef`: 0.0\n- `learning_rate`: 0.0003")
+    assert "fell from 0.69 to 0.01 nats" in finding.says
+
+
+def test_the_first_value_that_is_not_finite_is_named(tmp_path):
+    folder = write_run(tmp_path, loss__value=[1.0] * 9 + [None], policy__kl=[0.01] * 9 + [None])
+    assert "From step 100,000 on, `loss/value`, `policy/kl` are NaN" in diagnose(folder).findings[0].says
+
+
+def test_a_row_that_is_still_being_written_is_left_out_and_a_damaged_one_is_named(tmp_path):
+    folder = write_run(tmp_path, episode__return_100=RISING)
+    before = diagnose(folder)
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 200000, "episo')
+    assert diagnose(folder).progress == before.progress
+    (folder / "metrics.jsonl").write_text('{"step": 1}\nrubbish\n{"step": 3}\n')
+    with pytest.raises(ConfigError, match="line 2 is no row of metrics"):
+        diagnose(folder)
+
+
+@pytest.mark.parametrize("missing", ["metrics.jsonl", "config.yaml"])
+def test_a_run_that_has_hardly_begun_is_no_error(tmp_path, missing):
+    folder = write_run(tmp_path, episode__return_100=RISING)
+    (folder / missing).unlink()
+    assert diagnose(folder).run.id == "one"
+
+
+def test_what_is_no_run_costs_one_sentence(tmp_path):
+    with pytest.raises(ConfigError, match="not a run folder"):
+        diagnose(tmp_path)
+    with pytest.raises(ConfigError, match=r"no run folder\. The latest are: one"):
+        find_run("two", write_run(tmp_path / "runs", episode__return_100=FLAT).parent)
+
+
+def test_numbers_read_well():
+    assert [number(value) for value in (0, 0.0123, 1250, -3.1e-7, 12.34, 2.5e9)] == [
+        "0", "0.0123", "1,250", "-3.1e-07", "12.3", "2.5e+09"]
+
+
+@pytest.mark.parametrize(("question", "name"), [
+    ("why did ppo-cart stop improving?", "ppo-cart"), ("why did ppo-cart-2 stop?", "ppo-cart-2"),
+    ("what is PPO?", None), ("is ppo-cart-22 there?", None), ("What happened in my last run?", "latest"),
+    ("最近一次训练为什么停了", "latest"),
+])
+def test_a_question_names_its_run(tmp_path, question, name):
+    for run in ("ppo-cart", "ppo-cart-2"):
+        write_run(tmp_path, run, episode__return_100=FLAT)
+    found = named_run(question, tmp_path)
+    assert found is not None if name == "latest" else (found.name if found else None) == name
+
+
+@pytest.fixture(scope="module")
+def assistant(tmp_path_factory) -> Assistant:
+    root = tmp_path_factory.mktemp("asking")
+    pages = PAGES | {"faq/ppo.md": """---
+title: "FAQ: PPO"
+aliases: ["PPO"]
+topics: ["entropy"]
+---
+## Why is my PPO entropy dropping to zero?
+
+The entropy of PPO drops to zero when the policy commits early. Raise the entropy coefficient.
+"""}
+    return Assistant.open(write_corpus(root / "corpus", pages), root / "index", embedder=WordEmbedder())
+
+
+def test_the_answer_cites_the_run_and_the_corpus(assistant, tmp_path):
+    folder = write_run(tmp_path, episode__return_100=FLAT, policy__entropy=[0.69] * 6 + [0.01] * 24)
+    *_, reply = explain(assistant, folder, "why did one stop improving?")
+    assert reply.done and "**Entropy collapse.**" in reply.text and "commits early" in reply.text
+    assert sorted(marks(reply.text)) == [source.number for source in reply.sources]
+    paths = [source.path for source in reply.sources]
+    assert f"{folder.as_posix()}/metrics.jsonl" in paths and "faq/ppo.md" in paths
+    source = next(one for one in reply.sources if "policy/entropy" in one.heading)
+    assert source.title == "Run one" and "| 100,000 | 0.01 |" in source.text
+
+
+def test_a_language_model_is_given_the_diagnosis_as_its_first_source(assistant, tmp_path):
+    class Model:
+        def stream(self, found, history=()):
+            yield found.passages[0].text + " [1]"
+
+        def stop(self) -> None:
+            """Nothing to wait for."""
+
+    folder = write_run(tmp_path, episode__return_100=FLAT, policy__entropy=[0.69] * 6 + [0.01] * 24)
+    *_, reply = explain(Assistant(assistant.retriever, Model()), folder, "why?")
+    assert "Entropy collapse" in reply.text and reply.sources[0].title == "Run one"
+
+
+def test_a_real_run_is_diagnosed_from_the_command_line(tmp_path, monkeypatch, capsys):
+    write_corpus(tmp_path / "corpus")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("copilot.assistant.SentenceEmbedder", WordEmbedder)
+    rl.train("ppo", "CartPole-v1", env_steps=2_000, run_dir="runs/tiny", seed=1, progress=False)
+    assert main(["ask", "why", "did", "tiny", "stop", "improving?"]) == 0
+    named = capsys.readouterr().out
+    assert "Run `tiny`" in named and "The run is short" in named and "runs/tiny/metrics.jsonl" in named
+    assert main(["ask", "--run", "runs/tiny", "what", "is", "wrong?"]) == 0
+    assert capsys.readouterr().out == named
+    assert main(["ask", "--run", "nothing", "why?"]) == 2
+    assert "no run folder" in capsys.readouterr().err

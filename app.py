@@ -10,13 +10,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
 
 import argparse
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from copilot.assistant import Assistant
 
 
 def arguments() -> argparse.Namespace:
@@ -29,29 +24,27 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=Path, default=here / "runs", help="folder of the runs")
     parser.add_argument("--corpus", type=Path, default=here / "corpus", help="folder of the documents to answer from")
     parser.add_argument("--index", type=Path, default=here / ".index", help="folder of the index made from them")
+    parser.add_argument("--documents", type=Path, help="folder of your collections (default: the folder of the index)")
+    parser.add_argument("--models", type=Path, default=here / "models", help="folder of language models")
+    parser.add_argument("--conversations", type=Path, default=here / "conversations.sqlite",
+                        help="file that keeps your conversations")
     return parser.parse_args()
-
-
-def open_assistant(corpus: Path, index: Path, *, progress: Callable[[float, str], None]) -> Assistant:
-    """Open the assistant and load its embedder, so that the first question waits for neither."""
-    from copilot.assistant import Assistant
-
-    assistant = Assistant.open(corpus=corpus, index_dir=index, progress=progress)
-    assistant.warm()
-    return assistant
 
 
 def main() -> None:
     """Serve the pages; the index is opened behind them."""
     chosen = arguments()
+    from gui.desk import Desk
     from gui.server import run
-    from gui.service import Library
+    from gui.service import Library, Places
+    from rlcore.config import ConfigError
 
-    library = Library(partial(open_assistant, chosen.corpus, chosen.index))
+    places = Places(chosen.runs, chosen.models, chosen.documents or chosen.index, chosen.conversations)
+    library = Library(partial(Desk.open, chosen.corpus, chosen.index, places.documents, places.runs))
     try:
-        run(library, chosen.runs, chosen.host, chosen.port, say=partial(print, flush=True),
+        run(library, places, chosen.host, chosen.port, say=partial(print, flush=True),
             open_browser=not chosen.no_browser)
-    except OSError as error:               # no port, or no such address: one sentence, no traceback
+    except (OSError, ConfigError) as error:     # no port, no such address, or conversations that cannot be read
         raise SystemExit(str(error)) from None
     except KeyboardInterrupt:              # Ctrl-C is how a person ends it
         return

@@ -1,6 +1,7 @@
 // The little that must happen in the browser: which page is shown, light or dark, keys, and pointing at charts.
 window.copilot = (() => {
-  const PAGES = ['chat', 'train', 'runs'];
+  const PAGES = ['chat', 'documents', 'models', 'train', 'runs'];
+  const TITLES = { documents: 'My documents' };
 
   function show(page) {
     if (!PAGES.includes(page)) page = 'chat';
@@ -10,7 +11,7 @@ window.copilot = (() => {
       item.setAttribute('aria-current', item.dataset.nav === page ? 'page' : 'false');
     });
     window.dispatchEvent(new Event('resize'));
-    const name = page[0].toUpperCase() + page.slice(1);
+    const name = TITLES[page] ?? page[0].toUpperCase() + page.slice(1);
     document.title = `${name} · RL Copilot`;
     const opened = document.querySelector(`#opened-${page} button, button#opened-${page}`);
     if (opened) opened.click();
@@ -41,13 +42,18 @@ window.copilot = (() => {
     if (copy) { copyCode(copy); return; }
     const download = event.target.closest('[data-download]');
     if (download) { save(download.dataset.download, codeOf(download)); return; }
+    if (event.target.closest('[data-toggle-talks]')) { toggle('talks'); return; }
+    if (event.target.closest('#talk-list [data-pick], #new-chat, #talk-delete-really')) {
+      stopAnswer();                      // whoever turns to another conversation waits for no answer in this one
+      document.documentElement.dataset.talks = 'closed';
+    }
     if (event.target.closest('[data-close-sources]')) { document.documentElement.dataset.sources = 'closed'; return; }
-    const link = event.target.closest('#chat-log .message a, #passage a');
+    const link = event.target.closest('#chat-log .message a, #passage a, #why-text a, #why-passage a');
     if (link) {                          // a citation opens its source; any other link would lead out of the app
       event.preventDefault();
       event.stopPropagation();
       const source = link.getAttribute('href').split('#source-')[1];
-      if (source) api.openSource(source);
+      if (source) openSource(source);
     }
   }
 
@@ -56,13 +62,31 @@ window.copilot = (() => {
     if (event.key === '/' && !writing && !event.ctrlKey && !event.metaKey) {
       event.preventDefault();
       show('chat');
-      document.querySelector('#question textarea')?.focus();
+      write();
     }
-    if (event.key === 'Escape') {
-      const stop = document.querySelector('#stop-answer');
-      if (stop && stop.offsetParent !== null) stop.click();
-    }
+    if (event.key === 'Escape') stopAnswer();
   }
+
+  function stopAnswer() {
+    const stop = document.querySelector('#stop-answer');
+    if (stop && stop.offsetParent !== null) stop.click();
+  }
+
+  function toggle(part) {
+    const html = document.documentElement;
+    html.dataset[part] = html.dataset[part] === 'open' ? 'closed' : 'open';
+  }
+
+  // `3-2` is source 2 of the fourth answer in the conversation, `run-2` source 2 of a run's diagnosis.
+  function openSource(id) {
+    const cut = id.lastIndexOf('-');
+    const place = id.slice(0, cut), number = Number(id.slice(cut + 1));
+    if (place === 'run') { api.openers.run(place, number); return; }
+    document.documentElement.dataset.sources = 'open';
+    api.openers.chat(Number(place), number);
+  }
+
+  function write() { document.querySelector('#question textarea')?.focus(); }
 
   function codeOf(button) { return button.closest('.code').querySelector('code').textContent; }
 
@@ -74,7 +98,7 @@ window.copilot = (() => {
 
   function save(name, text) {
     const link = document.createElement('a');
-    link.href = URL.createObjectURL(new Blob([text], { type: 'text/x-python' }));
+    link.href = URL.createObjectURL(new Blob([text], { type: 'text/plain' }));
     link.download = name;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
@@ -111,7 +135,7 @@ window.copilot = (() => {
     said?.classList.toggle('beside', beside);
   }
 
-  const api = { show, mark, openSource: () => {} };
+  const api = { show, mark, write, save, openSource, openers: {} };
 
   function start() {
     startTheme();

@@ -1,22 +1,22 @@
-"""Chat: ask, read a cited answer beside its sources, and open a request as a training plan."""
+"""Chat: ask, read a cited answer beside its sources, come back to it later, and open a request as a training plan."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 import gradio as gr
 
-from copilot.answer import BuiltinAnswerer
-from copilot.assistant import Reply, Source
-from copilot.llms.gguf import GGUFAnswerer
-from copilot.plan import Refusal, TrainingPlan, plan_from_text
-from gui.parts import count, icon, notice
-from gui.service import Library, Status
-from gui.theme import pane
+from copilot.collection import collections
+from copilot.conversations import Conversations, Thumb
+from gui import history, picker
+from gui.answers import MATH, Turn, answer, messages, offer, passage, reply_at, sources_html, thumbs
+from gui.parts import icon, notice
+from gui.service import Library, Places
+from gui.theme import hide, pane, show
+from rlcore.config import ConfigError
 
 EXAMPLES = (
     "Why does PPO clip the ratio?",
@@ -30,271 +30,358 @@ WELCOME = """<div class="welcome">
 Or describe a run in your own words and open it as a training plan.</p>
 </div>"""
 
-MATH: list[dict[str, str | bool]] = [
-    {"left": "$$", "right": "$$", "display": True},
-    {"left": "\\[", "right": "\\]", "display": True},
-    {"left": "\\(", "right": "\\)", "display": False},
-    {"left": "$", "right": "$", "display": False},
-]
-
-# Code and mathematics are left alone when citations become links: `x[1]` is not a citation.
-_APART = re.compile(r"(```.*?(?:```|\Z)|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]+\$|\\\(.*?\\\)|\\\[.*?\\\])", re.DOTALL)
-_CITATION = re.compile(r"\[(\d{1,2})\](?!\()")
-
-
-@dataclass(frozen=True)
-class Turn:
-    """One question and what is known of its answer so far."""
-
-    question: str
-    reply: Reply | None = None
-    waiting: str = ""              # what the person reads while there is no reply yet
-    error: str = ""                # why there is none
-
-    @property
-    def text(self) -> str:
-        """The answer as Markdown, before citations become links."""
-        if self.error:
-            return f"**I could not answer.** {self.error}"
-        if self.reply is None:
-            return f"_{self.waiting or 'Searching the corpus…'}_"
-        return self.reply.text
-
-
-def linked(text: str, turn: int) -> str:
-    """The answer with every citation [n] turned into a link that opens source n of this turn."""
-    parts = _APART.split(text)
-    parts[::2] = [_CITATION.sub(rf"[\1](#source-{turn}-\1)", plain) for plain in parts[::2]]
-    return "".join(parts)
-
-
-def messages(turns: Sequence[Turn]) -> list[dict[str, Any]]:
-    """The conversation as the chat component shows it."""
-    shown: list[dict[str, Any]] = []
-    for place, turn in enumerate(turns):
-        shown.append({"role": "user", "content": turn.question})
-        shown.append({"role": "assistant", "content": linked(turn.text, place)})
-    return shown
-
-
-def history(turns: Sequence[Turn]) -> list[tuple[str, str]]:
-    """Finished turns as the assistant takes them: question and answer."""
-    return [(turn.question, turn.reply.text) for turn in turns if turn.reply is not None]
-
-
-def preparing(status: Status) -> str:
-    """What to read while the index is prepared: `Preparing the index… 42 %`."""
-    return f"Preparing the index… {status.fraction:.0%}".replace("%", " %")
-
-
-def answer(question: str, turns: Sequence[Turn], library: Library) -> Iterator[Turn]:
-    """The turn as it grows: waits for the index, then streams the reply. Every reason not to answer is said."""
-    turn, halts = Turn(question), library.halts
-    if library.status.state == "failed":
-        library.start()                    # whatever was in the way may be gone
-    for status in library.wait():
-        if status.state == "failed":
-            yield replace(turn, error=f"The index could not be opened: {status.message} Ask again to try again.")
-            return
-        yield replace(turn, waiting="" if status.state == "ready" else preparing(status))
-    if library.halts != halts:
-        yield replace(turn, waiting="Stopped before the index was ready.")
-        return
-    try:
-        for reply in library.assistant.ask(question, history(turns)):
-            turn = replace(turn, reply=reply)
-            yield turn
-    except (ValueError, ImportError, OSError, RuntimeError) as error:
-        yield replace(turn, error=str(error))
-
-
-def sources_html(turns: Sequence[Turn], place: int, number: int = 0) -> str:
-    """The list of one turn's sources; the one that is open is marked."""
-    reply = turns[place].reply if 0 <= place < len(turns) else None
-    if reply is None or not reply.sources:
-        return ('<div class="sources-none">The passages an answer rests on are listed here. '
-                "Click a number in an answer to read one.</div>")
-    rows = "".join(_source_row(source, place, source.number == number) for source in reply.sources)
-    return f'<div class="sources" role="list">{rows}</div>'
-
-
-def _source_row(source: Source, place: int, is_open: bool) -> str:
-    name = source.heading.split(" › ")[-1] or source.title
-    of = source.title if source.heading else source.path
-    return (f'<button type="button" role="listitem" class="source" data-source="{place}-{source.number}" '
-            f'aria-current="{"true" if is_open else "false"}"><span class="source-number">{source.number}</span>'
-            f'<span class="source-name"><span>{escape(name)}</span><span class="source-of">{escape(of)}</span></span>'
-            f"</button>")
-
-
-def passage(turns: Sequence[Turn], place: int, number: int) -> str:
-    """One source as Markdown: where it is from, then the passage itself, set off so that it is seen at once."""
-    reply = turns[place].reply if 0 <= place < len(turns) else None
-    source = next((item for item in reply.sources if item.number == number), None) if reply else None
-    if source is None:
-        return ""
-    *above, last = [source.title, *filter(None, source.heading.split(" › "))]
-    text = re.sub(rf"\A\s*#+\s*{re.escape(last)}\s*\n", "", source.text)     # the heading is shown above already
-    trail = f'<span class="passage-above">{escape(" › ".join(above))}</span>' if above else ""
-    paper = source.url.replace("https://arxiv.org/abs/", "arXiv:")
-    origin = f"`{source.path}`" + (f" · `{paper}`" if paper else "")     # as text: nothing here leads outside
-    return (f'<div class="passage-head">{trail}<strong>{escape(last)}</strong></div>\n\n'
-            f'<div class="passage">\n\n{text.strip()}\n\n</div>\n\n'
-            f'<div class="passage-origin">\n\n{origin}\n\n</div>')
-
-
-def plan_in(turns: Sequence[Turn]) -> TrainingPlan | None:
-    """The plan that the last reply offers: its own, or for a run that cannot work the one that can."""
-    plan = turns[-1].reply.plan if turns and turns[-1].reply else None
-    if isinstance(plan, Refusal):
-        other = plan_from_text(plan.alternative)
-        return other if isinstance(other, TrainingPlan) else None
-    return plan
-
-
-def offer(turns: Sequence[Turn]) -> str:
-    """The plan that can be opened, in one line; empty if there is none."""
-    plan = plan_in(turns)
-    if plan is None:
-        return ""
-    instead = "Instead: " if turns[-1].reply and isinstance(turns[-1].reply.plan, Refusal) else ""
-    envs = plan.params.get("num_envs")
-    facts = [f"{count(plan.env_steps)} steps", *([f"{envs} envs"] if envs else []), f"seed {plan.seed}"]
-    notes = "".join(f"<span>{escape(note)}</span>" for note in plan.notes)
-    return (f'<div class="offer"><span class="offer-icon">{icon("plan")}</span><div>'
-            f"<strong>{instead}{escape(plan.title)} on {escape(plan.env)}</strong>"
-            f"<span>{escape(' · '.join(facts))}</span>{notes}</div></div>")
-
-
-def choose_answerer(kind: str, path: str, library: Library) -> str:
-    """Switch who writes the answers; the result is a notice that says what happened."""
-    for status in library.wait():
-        if status.state == "failed":
-            return notice(status.message, "bad")
-    if library.status.state == "opening":
-        return ""
-    try:
-        if kind == "gguf":
-            library.assistant.answerer = GGUFAnswerer(path.strip())
-            return notice(f"Answers are now written by {path.strip()}.", "good")
-        library.assistant.answerer = BuiltinAnswerer()
-        return notice("Answers are composed from the corpus itself, without a model.", "good")
-    except (ValueError, ImportError, OSError, RuntimeError) as error:
-        return notice(str(error), "bad", "The model was not loaded.")
-
-
-def chosen_answerer(library: Library) -> tuple[str, str]:
-    """Who writes the answers now: its kind, and the path of its file if it has one."""
-    answerer = library.assistant.answerer if library.status.state == "ready" else None
-    return ("gguf", str(answerer.path)) if isinstance(answerer, GGUFAnswerer) else ("builtin", "")
-
-
-@dataclass(frozen=True)
-class ChatPage:
-    """What other pages connect to."""
-
-    turns: gr.State
-    open_plan: gr.Button
-
-
 _KEYS = '<span class="keys"><kbd>/</kbd> write <kbd>Enter</kbd> send <kbd>Esc</kbd> stop</span>'
 _SIDE_HEAD = (f'<div class="side-head">{icon("book")}<span>Sources</span><button type="button" class="side-close" '
               'data-close-sources aria-label="Close sources">×</button></div>')
-_OPEN_SOURCE = """
+_TALKS = (f'<button type="button" class="talks-toggle" data-toggle-talks aria-label="Conversations">'
+          f'{icon("list")}</button>')
+OPEN_SOURCE = """
 element.addEventListener('click', (event) => {
   const row = event.target.closest('[data-source]');
   if (row) window.copilot.openSource(row.dataset.source);
 });
-window.copilot.openSource = (id) => {
-  document.documentElement.dataset.sources = 'open';
-  const [turn, number] = id.split('-').map(Number);
-  trigger('open', {turn, number});
-};
+window.copilot.openers['%s'] = (turn, number) => trigger('open', {turn, number});
 """
+NEW = "New conversation"
+_QUIET: dict[str, Any] = {"show_progress": "hidden"}
+_THUMBS: dict[Any, Thumb] = {True: "up", "Like": "up", False: "down", "Dislike": "down"}
+_REMEMBER = "(id) => { sessionStorage.setItem('copilot-conversation', id); }"
+_RECALL = "() => [null, sessionStorage.getItem('copilot-conversation') ?? '', '']"
+_SAVE = "(held) => { const file = JSON.parse(held); window.copilot.save(file.name, file.text); }"
 
 
-def build(app: gr.Blocks, library: Library) -> ChatPage:
+@dataclass(frozen=True)
+class ChatPage:
+    """What other pages connect to: `begin` opens a conversation that starts with a turn, for the outputs `shown`."""
+
+    turns: gr.State
+    open_plan: gr.Button
+    seat: gr.State
+    shown: list[Any]
+    begin: Callable[[history.Seat, Turn, str], tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class _Bar:
+    """What can be done with the open conversation."""
+
+    row: gr.Row
+    title: gr.HTML
+    chip: gr.HTML
+    rename: gr.Button
+    export: gr.Button
+    delete: gr.Button
+    naming: gr.Row
+    name: gr.Textbox
+    save: gr.Button
+    leave: gr.Button
+    confirm: gr.Row
+    really: gr.Button
+    stay: gr.Button
+
+
+@dataclass(frozen=True)
+class _Talk:
+    """The conversation itself, and where to go on with it."""
+
+    log: gr.Chatbot
+    note_row: gr.Row
+    note: gr.Textbox
+    add_note: gr.Button
+    no_note: gr.Button
+    offer_row: gr.Row
+    offer: gr.HTML
+    open_plan: gr.Button
+    question: gr.Textbox
+    send: gr.Button
+    stop: gr.Button
+
+
+@dataclass(frozen=True)
+class _Menu:
+    """Who answers, and which collections are searched."""
+
+    menu: gr.Dropdown
+    what: gr.Textbox
+    use: gr.Button
+    scope: gr.CheckboxGroup        # the collections
+    said: gr.HTML
+
+
+@dataclass(frozen=True)
+class _Page:
+    """The whole page, and what it works with."""
+
+    library: Library
+    places: Places
+    store: Conversations
+    rail: history.Rail
+    turns: gr.State
+    seat: gr.State
+    current: gr.Textbox            # the id of the open conversation, which the window remembers
+    bar: _Bar
+    talk: _Talk
+    menu: _Menu
+    sources: gr.HTML
+    passage: gr.Markdown
+
+    @property
+    def whole(self) -> list[Any]:
+        """The components that show a conversation."""
+        talk, bar = self.talk, self.bar
+        return [talk.log, self.turns, self.current, self.rail.listing, bar.title, bar.row, bar.naming, bar.confirm,
+                talk.note_row, talk.offer_row, talk.offer, self.sources, self.passage, talk.send, talk.stop]
+
+    def view(self, said: list[Turn], conversation: str, searched: str) -> tuple[Any, ...]:
+        """A conversation that is not being answered, for `whole`."""
+        one, what = history.known(self.store, conversation), offer(said)
+        return (gr.update(value=messages(said), feedback_value=thumbs(said)), said, conversation,
+                history.listed(self.store, searched, conversation), title_html(one.title if one else NEW),
+                gr.update(elem_classes="" if one else "new"), hide(), hide(), hide(), gr.update(visible=bool(what)),
+                what, _sources(said, len(said) - 1), "", show(), hide())
+
+    def growing(self, said: list[Turn]) -> tuple[Any, ...]:
+        """A conversation whose last answer is being written, for `whole`."""
+        changed: dict[Any, Any] = {self.talk.log: messages(said), self.talk.send: hide(), self.talk.stop: show(),
+                                   self.talk.offer_row: hide(), self.talk.note_row: hide()}
+        return tuple(changed.get(part, gr.skip()) for part in self.whole)
+
+    def opened(self, seat: history.Seat, conversation: str, searched: str) -> tuple[Any, ...]:
+        """Another conversation, or a new one if it is gone, for `whole`."""
+        said = history.opened(self.store, conversation)
+        seat.move(conversation if said else "")
+        return self.view(said, seat.conversation, searched)
+
+
+def title_html(title: str) -> str:
+    """The open conversation's name above it."""
+    return f"{_TALKS}<h2>{escape(title)}</h2>"
+
+
+def build(app: gr.Blocks, library: Library, places: Places, store: Conversations, rail: history.Rail) -> ChatPage:
     """Lay the page out and connect it."""
-    turns = gr.State([])
+    turns, seat = gr.State([]), gr.State(history.Seat())
+    current = gr.Textbox("", elem_id="conversation", visible="hidden")
     with gr.Row(elem_id="chat-row"):
         with gr.Column(elem_id="chat-main"):
-            chatbot = gr.Chatbot(
-                elem_id="chat-log", show_label=False, container=False, layout="bubble", height="100%",
-                latex_delimiters=MATH, buttons=["copy"], placeholder=WELCOME, line_breaks=False,
-                allow_tags=False, feedback_options=None, examples=[{"text": text} for text in EXAMPLES],
-            )
-            with gr.Row(elem_id="chat-offer", visible=False) as offer_row:
-                offer_html = pane("", "chat-offer-text")
-                open_plan = gr.Button("Open as training plan", variant="primary", elem_id="open-plan", scale=0,
-                                      min_width=190)
-            with gr.Row(elem_id="chat-dock"):
-                question = gr.Textbox(
-                    elem_id="question", show_label=False, container=False, lines=1, max_lines=6, autofocus=True,
-                    placeholder="Ask a question, or describe a run: train SAC on Pendulum", scale=1,
-                )
-                send = gr.Button("Send", variant="primary", elem_id="send", scale=0, min_width=84)
-                stop = gr.Button("Stop", variant="stop", elem_id="stop-answer", scale=0, min_width=84, visible=False)
-            with gr.Row(elem_id="chat-answerer"):
-                kind = gr.Dropdown(
-                    [("Built-in answerer", "builtin"), ("GGUF model file", "gguf")], value="builtin",
-                    elem_id="answerer", show_label=False, container=False, scale=0, min_width=190, filterable=False,
-                )
-                path = gr.Textbox(elem_id="gguf-path", show_label=False, container=False, visible=False, scale=1,
-                                  placeholder="Path of a .gguf file on this computer")
-                load = gr.Button("Load", elem_id="gguf-load", scale=0, min_width=84, visible=False)
-                new = gr.Button("New chat", elem_id="new-chat", scale=0, min_width=96)
-                pane(_KEYS, "chat-keys")
-            answerer_note = pane("", "answerer-note")
+            bar, talk, menu = _bar(), _talk(), _menu()
         with gr.Column(elem_id="chat-side"):
             pane(_SIDE_HEAD, "sources-head")
-            sources = pane(sources_html([], 0), "sources", _OPEN_SOURCE)
+            sources = pane(sources_html(None, 0), "sources", OPEN_SOURCE % "chat")
             shown = gr.Markdown(elem_id="passage", latex_delimiters=MATH)
+    page = _Page(library, places, store, rail, turns, seat, current, bar, talk, menu, sources, shown)
 
-    stages = [chatbot, turns, question, send, stop, offer_row, offer_html, sources, shown]
-
-    def respond(text: str, before: list[Turn]) -> Iterator[tuple[Any, ...]]:
-        if not text.strip():
-            yield tuple(gr.skip() for _ in stages)
-            return
-        turn = Turn(text.strip())
-        for turn in answer(text.strip(), before, library):
-            yield (messages([*before, turn]), gr.skip(), "", gr.update(visible=False), gr.update(visible=True),
-                   gr.update(visible=False), "", gr.skip(), gr.skip())
-        after = [*before, turn]
-        what = offer(after)
-        yield (messages(after), after, gr.skip(), gr.update(visible=True), gr.update(visible=False),
-               gr.update(visible=bool(what)), what, sources_html(after, len(after) - 1), "")
-
-    asked = {"inputs": [question, turns], "outputs": stages, "concurrency_id": "llm", "concurrency_limit": 1,
-             "show_progress": "hidden"}
-    gr.on([question.submit, send.click], respond, **asked)
-
-    def example(before: list[Turn], event: gr.SelectData) -> Iterator[tuple[Any, ...]]:
-        yield from respond(event.value["text"], before)
-
-    chatbot.example_select(example, inputs=[turns], outputs=stages, concurrency_id="llm", show_progress="hidden")
-
-    stop.click(library.halt, None, None, queue=False)
-    new.click(lambda: ([], [], "", gr.update(visible=False), sources_html([], 0), ""), None,
-              [chatbot, turns, question, offer_row, sources, shown], show_progress="hidden")
+    _connect_asking(page)
+    _connect_history(app, page)
+    _connect_feedback(page)
+    _connect_menu(page)
 
     def open_source(said: list[Turn], event: gr.EventData) -> tuple[str, str]:
-        return sources_html(said, event.turn, event.number), passage(said, event.turn, event.number)
+        place = int(event.turn)
+        return _sources(said, place, event.number), passage(reply_at(said, place), event.number)
 
-    sources.open(open_source, inputs=[turns], outputs=[sources, shown], show_progress="hidden", queue=False,
-                 trigger_mode="always_last")
+    def begin(seat: history.Seat, turn: Turn, searched: str) -> tuple[Any, ...]:
+        return page.opened(seat, history.keep(store, "", turn)[0], searched)
 
-    def switch(choice: str) -> tuple[Any, ...]:
-        gguf = choice == "gguf"
-        note = "" if gguf else choose_answerer("builtin", "", library)
-        return gr.update(visible=gguf), gr.update(visible=gguf), note
+    sources.open(open_source, inputs=[turns], outputs=[sources, shown], queue=False, trigger_mode="always_last",
+                 **_QUIET)
+    return ChatPage(turns, talk.open_plan, seat, page.whole, begin)
 
-    def show_answerer() -> tuple[Any, ...]:
-        now, where = chosen_answerer(library)
-        return now, gr.update(value=where, visible=now == "gguf"), gr.update(visible=now == "gguf")
 
-    app.load(show_answerer, None, [kind, path, load], show_progress="hidden")
-    kind.input(switch, inputs=[kind], outputs=[path, load, answerer_note], show_progress="hidden")
-    gr.on([load.click, path.submit], lambda where: choose_answerer("gguf", where, library), inputs=[path],
-          outputs=[answerer_note], concurrency_id="llm")
-    return ChatPage(turns, open_plan)
+def _connect_asking(page: _Page) -> None:
+    """Questions, and Stop."""
+    talk = page.talk
+
+    def respond(text: str, before: list[Turn], seat: history.Seat, names: list[str], searched: str,
+                ) -> Iterator[tuple[Any, ...]]:
+        conversation, moves = seat.conversation, seat.moves
+        if not text.strip():
+            yield tuple(gr.skip() for _ in [*page.whole, talk.question])
+            return
+        turn = Turn(text.strip())
+        try:
+            for turn in answer(text.strip(), before, page.library, names):
+                if seat.moves != moves:    # the window shows another conversation by now
+                    break
+                yield (*page.growing([*before, turn]), "")
+        finally:                           # also when the window was closed in the middle
+            conversation, turn = history.keep(page.store, conversation, turn)
+        if seat.moves != moves:
+            listed = history.listed(page.store, searched, seat.conversation)
+            yield (*(listed if part is page.rail.listing else gr.skip() for part in page.whole), gr.skip())
+            return
+        seat.conversation = conversation
+        yield (*page.view([*before, turn], conversation, searched), gr.skip())
+
+    def example(before: list[Turn], seat: history.Seat, names: list[str], searched: str, event: gr.SelectData,
+                ) -> Iterator[tuple[Any, ...]]:
+        yield from respond(event.value["text"], before, seat, names, searched)
+
+    given = [page.turns, page.seat, page.menu.scope, page.rail.search]
+    asked: dict[str, Any] = {"outputs": [*page.whole, talk.question], "concurrency_id": "llm", "concurrency_limit": 1,
+                             **_QUIET}
+    talk.stop.click(page.library.halt, None, None, queue=False)
+    gr.on([talk.question.submit, talk.send.click], respond, [talk.question, *given], **asked)
+    talk.log.example_select(example, given, **asked)
+
+
+def _connect_history(app: gr.Blocks, page: _Page) -> None:
+    """Past conversations: open, search, begin anew, rename, export, delete."""
+    store, rail, bar, seat, current = page.store, page.rail, page.bar, page.seat, page.current
+    held = gr.Textbox("", elem_id="exported", visible="hidden")
+
+    def pick(seat: history.Seat, searched: str, event: gr.EventData) -> tuple[Any, ...]:
+        return page.opened(seat, event.value, searched)
+
+    def delete(seat: history.Seat, conversation: str, searched: str) -> tuple[Any, ...]:
+        if history.known(store, conversation):     # another window may have been faster
+            store.delete(conversation)
+        return page.opened(seat, "", searched)
+
+    def rename(conversation: str, name: str, searched: str) -> tuple[Any, ...]:
+        if name.strip():
+            store.rename(conversation, name)
+        return title_html(name_of(conversation)), hide(), history.listed(store, searched, conversation)
+
+    def name_of(conversation: str) -> str:
+        one = history.known(store, conversation)
+        return one.title if one else NEW
+
+    whole: dict[str, Any] = {"outputs": page.whole, **_QUIET}
+    app.load(page.opened, [seat, current, rail.search], js=_RECALL, **whole)
+    current.change(None, [current], None, js=_REMEMBER)
+    rail.listing.pick(pick, [seat, rail.search], trigger_mode="always_last", **whole)
+    rail.new.click(lambda seat, searched: page.opened(seat, "", searched), [seat, rail.search], **whole).then(
+        None, js="() => window.copilot.write()")
+    rail.search.change(lambda text, now: history.listed(store, text, now), [rail.search, current], [rail.listing],
+                      trigger_mode="always_last", **_QUIET)
+    bar.rename.click(lambda now: (show(), name_of(now)), [current], [bar.naming, bar.name], **_QUIET).then(
+        None, js="() => document.querySelector('#talk-name input, #talk-name textarea')?.select()")
+    gr.on([bar.save.click, bar.name.submit], rename, [current, bar.name, rail.search],
+          [bar.title, bar.naming, rail.listing], **_QUIET)
+    bar.leave.click(hide, None, [bar.naming], queue=False)
+    bar.export.click(lambda now: history.exported(store, now), [current], [held], **_QUIET).then(
+        None, [held], None, js=_SAVE)
+    bar.delete.click(show, None, [bar.confirm], queue=False)
+    bar.stay.click(hide, None, [bar.confirm], queue=False)
+    bar.really.click(delete, [seat, current, rail.search], **whole)
+
+
+def _connect_feedback(page: _Page) -> None:
+    """What the reader thinks of an answer: a thumb, and a note if there is more to say."""
+    talk, store, rated = page.talk, page.store, gr.State(None)
+
+    def like(said: list[Turn], event: gr.LikeData) -> tuple[Any, ...]:
+        at = event.index[0] if isinstance(event.index, list | tuple) else event.index
+        place, thumb = at // 2, _THUMBS.get(event.liked)
+        try:
+            return history.rate(store, said, place, thumb), (place, thumb), gr.update(visible=bool(thumb)), ""
+        except ConfigError as error:
+            return said, None, hide(), notice(str(error), "bad")
+
+    def write(said: list[Turn], place_and_thumb: tuple[int, Thumb], text: str) -> tuple[Any, ...]:
+        return history.rate(store, said, *place_and_thumb, text), hide(), ""
+
+    talk.log.like(like, [page.turns], [page.turns, rated, talk.note_row, page.menu.said], **_QUIET)
+    gr.on([talk.add_note.click, talk.note.submit], write, [page.turns, rated, talk.note],
+          [page.turns, talk.note_row, talk.note], **_QUIET)
+    talk.no_note.click(hide, None, [talk.note_row], queue=False)
+
+
+def _connect_menu(page: _Page) -> None:
+    """Who answers, and from what."""
+    library, menu, chip, known = page.library, page.menu, page.bar.chip, gr.State([])
+    opened = gr.Button(visible="hidden", elem_id="opened-chat")     # pressed by the script when the page is shown
+
+    def now() -> Any:
+        return gr.update(choices=picker.options(library, page.places.models), value=picker.spec_in_use(library))
+
+    def switch(choice: str) -> Iterator[tuple[Any, ...]]:
+        if kind := picker.asked_kind(choice):
+            asks = gr.update(visible=True, value="", placeholder=picker.example(kind))
+            yield gr.skip(), asks, show(), "", gr.skip()
+            return
+        for said in picker.choose(choice, library):
+            yield gr.skip(), hide(), hide(), said, gr.skip()
+        yield now(), hide(), hide(), gr.skip(), picker.chip_html(library)
+
+    def named(choice: str, text: str) -> Iterator[tuple[Any, ...]]:
+        spec = f"{picker.asked_kind(choice)}:{text.strip()}"
+        for said in picker.choose(spec, library):
+            yield gr.skip(), gr.skip(), gr.skip(), said, gr.skip()
+        if picker.spec_in_use(library) == spec:
+            yield now(), hide(), hide(), gr.skip(), picker.chip_html(library)
+
+    def refresh(chosen: list[str], before: list[str]) -> tuple[Any, ...]:
+        names = collections(page.places.documents)
+        kept = [name for name in names if name in chosen or name not in before]    # a new one is searched at once
+        return now(), picker.chip_html(library), gr.update(choices=names, value=kept, visible=bool(names)), names
+
+    choosing = [menu.menu, menu.what, menu.use, menu.said, chip]
+    opened.click(refresh, [menu.scope, known], [menu.menu, chip, menu.scope, known], **_QUIET)
+    menu.menu.input(switch, [menu.menu], choosing, concurrency_id="llm", **_QUIET)
+    gr.on([menu.use.click, menu.what.submit], named, [menu.menu, menu.what], choosing, concurrency_id="llm", **_QUIET)
+
+
+def _sources(said: list[Turn], place: int, number: int = 0) -> str:
+    writer = said[place].answerer if 0 <= place < len(said) else ""
+    return sources_html(reply_at(said, place), place, number, writer)
+
+
+def _bar() -> _Bar:
+    """The line above a conversation, and the two questions that it may ask below."""
+    def small(name: str, elem_id: str, kind: Any = "secondary") -> gr.Button:
+        return gr.Button(name, elem_id=elem_id, variant=kind, size="sm", scale=0, min_width=70)
+
+    with gr.Row(elem_id="chat-bar", elem_classes="new") as row:
+        title = pane(title_html("New conversation"), "chat-title")
+        rename, export = small("Rename", "talk-rename"), small("Export", "talk-export")
+        delete = small("Delete", "talk-delete")
+        chip = pane("", "answerer-chip")
+    with gr.Row(elem_id="talk-naming", visible=False) as naming:
+        name = gr.Textbox(elem_id="talk-name", show_label=False, container=False, max_lines=1, scale=1)
+        save, leave = small("Save", "talk-save", "primary"), small("Cancel", "talk-leave")
+    with gr.Row(elem_id="talk-confirm", visible=False) as confirm:
+        pane("Delete this conversation? Nothing of it stays on this computer.", "talk-confirm-text")
+        really, stay = small("Delete for good", "talk-delete-really", "stop"), small("Keep it", "talk-keep")
+    return _Bar(row, title, chip, rename, export, delete, naming, name, save, leave, confirm, really, stay)
+
+
+def _talk() -> _Talk:
+    """The conversation, a note on an answer, the offer of a plan, and the line to write in."""
+    log = gr.Chatbot(
+        elem_id="chat-log", show_label=False, container=False, layout="bubble", height="100%",
+        latex_delimiters=MATH, buttons=["copy"], placeholder=WELCOME, line_breaks=False,
+        allow_tags=False, feedback_options=["Like", "Dislike"], examples=[{"text": text} for text in EXAMPLES],
+    )
+    with gr.Row(elem_id="chat-note", visible=False) as note_row:
+        note = gr.Textbox(elem_id="note", show_label=False, container=False, max_lines=1, scale=1,
+                          placeholder="What was good or wrong about it? (optional, stays on this computer)")
+        add_note = gr.Button("Add note", elem_id="note-save", size="sm", scale=0, min_width=90)
+        no_note = gr.Button("Close", elem_id="note-close", size="sm", scale=0, min_width=70)
+    with gr.Row(elem_id="chat-offer", visible=False) as offer_row:
+        offered = pane("", "chat-offer-text")
+        open_plan = gr.Button("Open as training plan", variant="primary", elem_id="open-plan", scale=0, min_width=190)
+    with gr.Row(elem_id="chat-dock"):
+        question = gr.Textbox(
+            elem_id="question", show_label=False, container=False, lines=1, max_lines=6, autofocus=True,
+            placeholder="Ask a question, or describe a run: train SAC on Pendulum", scale=1,
+        )
+        send = gr.Button("Send", variant="primary", elem_id="send", scale=0, min_width=84)
+        stop = gr.Button("Stop", variant="stop", elem_id="stop-answer", scale=0, min_width=84, visible=False)
+    return _Talk(log, note_row, note, add_note, no_note, offer_row, offered, open_plan, question, send, stop)
+
+
+def _menu() -> _Menu:
+    """The line below the question."""
+    with gr.Row(elem_id="chat-answerer"):
+        menu = gr.Dropdown(
+            [("Built-in answerer", "builtin")], value="builtin", elem_id="answerer", show_label=False,
+            container=False, scale=0, min_width=220, filterable=False)
+        what = gr.Textbox(elem_id="answerer-what", show_label=False, container=False, visible=False, scale=1,
+                          max_lines=1)
+        use = gr.Button("Use it", elem_id="answerer-use", scale=0, min_width=84, visible=False)
+        scope = gr.CheckboxGroup([], value=[], elem_id="search-in", show_label=False, container=False, visible=False,
+                                 scale=1, min_width=160)
+        pane(_KEYS, "chat-keys")
+    return _Menu(menu, what, use, scope, pane("", "answerer-note"))

@@ -1,11 +1,17 @@
-"""Evaluations and videos started from the page: separate processes that are only watched here."""
+"""What was started from a page and goes on: evaluations and videos as processes, other long work as threads."""
 
 from __future__ import annotations
 
+import logging
 import subprocess
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
+
+from rlcore.config import ConfigError, MissingExtra
+
+logger = logging.getLogger(__name__)
 
 Kind = Literal["evaluation", "video"]
 
@@ -48,3 +54,54 @@ class Jobs:
         """Kind → exit code of the jobs that ended badly and were not started again."""
         self.working(run_id)
         return dict(self._failed.get(run_id, {}))
+
+
+class Cancelled(Exception):
+    """Ends a task that somebody gave up."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far a task is."""
+
+    state: Literal["idle", "working", "done", "failed", "cancelled"] = "idle"
+    fraction: float = 0.0
+    text: str = ""                 # what is being done, or what came of it
+
+
+class Task:
+    """Long work in a thread of its own, one piece at a time, that pages watch and a person may cancel."""
+
+    def __init__(self) -> None:
+        self.now = Step()
+        self._given_up = threading.Event()
+        self._starting = threading.Lock()
+
+    def start(self, work: Callable[[Callable[[float, str], None]], str]) -> bool:
+        """Begin, unless something is at work; `work` gets a function to report to and returns what came of it."""
+        with self._starting:
+            if self.now.state == "working":
+                return False
+            self._given_up.clear()
+            self.now = Step("working", 0.0, "Starting")
+            threading.Thread(target=self._run, args=(work,), name="task", daemon=True).start()
+            return True
+
+    def cancel(self) -> None:
+        """Give up what is at work; it ends at its next report."""
+        self._given_up.set()
+
+    def _run(self, work: Callable[[Callable[[float, str], None]], str]) -> None:
+        try:
+            self.now = Step("done", 1.0, work(self._report))
+        except Cancelled:
+            self.now = Step("cancelled", self.now.fraction, "Cancelled. What is done so far is kept.")
+        except Exception as error:  # whatever went wrong, the page must say so: nobody else reads this thread
+            if not isinstance(error, ConfigError | MissingExtra | OSError):
+                logger.exception("A task failed")
+            self.now = Step("failed", self.now.fraction, str(error) or type(error).__name__)
+
+    def _report(self, fraction: float, text: str) -> None:
+        if self._given_up.is_set():
+            raise Cancelled
+        self.now = Step("working", fraction, text)

@@ -28,6 +28,9 @@ _ICONS: Mapping[str, str] = {
     "shield": '<path d="M12 3l7 3v5c0 5-3 8-7 10-4-2-7-5-7-10V6z"/>',
     "mark": '<path d="M5 18V9a4 4 0 0 1 8 0v6a3 3 0 0 0 6 0V6"/><circle cx="19" cy="5" r="1.6" fill="currentColor"/>',
     "book": '<path d="M5 4h10a4 4 0 0 1 4 4v12H8a3 3 0 0 1-3-3z"/><path d="M5 17a3 3 0 0 1 3-3h11"/>',
+    "list": '<path d="M4 7h16M4 12h16M4 17h10"/>',
+    "models": '<rect x="6" y="6" width="12" height="12" rx="2"/>'
+              '<path d="M9 2v4M15 2v4M9 18v4M15 18v4M2 9h4M2 15h4M18 9h4M18 15h4"/>',
     "plan": '<path d="M9 6h11M9 12h11M9 18h11"/><path d="M3.5 6l1 1 2-2M3.5 12l1 1 2-2M3.5 18l1 1 2-2"/>',
 }
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from gui import runview
+from gui import runview, why
 from gui.code import log_html
 from gui.jobs import Jobs
 from gui.parts import LIVE, empty, notice, page_head
+from gui.service import Library
 from gui.theme import PICK, pane
 from rlcore import runs
 from rlcore.config import ConfigError
@@ -121,9 +122,10 @@ class RunsPage:
     look: gr.State
     shown: list[Any]
     open_run: Callable[[Look, str], tuple[Any, ...]]
+    why: why.Why
 
 
-def build(app: gr.Blocks, root: Path, jobs: Jobs) -> RunsPage:
+def build(app: gr.Blocks, root: Path, jobs: Jobs, library: Library) -> RunsPage:
     """Lay the page out and connect it."""
     look, seen, timer = gr.State(Look()), gr.State({}), gr.Timer(EVERY_S, active=False)
     opened = gr.Button(visible="hidden", elem_id="opened-runs")     # pressed by the script when the page is shown
@@ -133,20 +135,20 @@ def build(app: gr.Blocks, root: Path, jobs: Jobs) -> RunsPage:
             listing = pane("", "run-list", PICK)
         with gr.Column(elem_id="run-main", visible=False) as main:
             head = pane("", "run-head")
-            buttons, episodes = _actions()
+            buttons, episodes, ask = _actions()
             with gr.Row(elem_id="run-confirm", visible=False) as confirm:
                 pane("Delete this run with its checkpoints and videos? This cannot be undone.", "confirm-text")
                 really = gr.Button("Delete for good", variant="stop", size="sm", elem_id="run-delete-really", scale=0)
                 keep = gr.Button("Keep it", size="sm", elem_id="run-keep", scale=0)
             said = pane("", "run-said")
-            (weight, axis, metrics), panels = _tabs()
+            tabs, (weight, axis, metrics), panels, diagnosis = _tabs()
         with gr.Column(elem_id="run-none") as nothing:
             pane(empty("Nothing to show", "Launch a run on the Train page, or ask for one in Chat."), "run-none-text")
 
     stop, resume, evaluate, record, delete = buttons
     curves, *others = panels
     watched: list[Any] = [seen, timer, main, nothing, listing, head, *buttons, curves, metrics, *others]
-    shown: list[Any] = [look, confirm, said, *watched]
+    shown: list[Any] = [look, confirm, said, *watched, *diagnosis.shown]
     # One at a time, so that a look that is already on its way cannot overwrite a newer one.
     turn: dict[str, Any] = {"show_progress": "hidden", "concurrency_id": "runs", "concurrency_limit": 1}
 
@@ -155,7 +157,9 @@ def build(app: gr.Blocks, root: Path, jobs: Jobs) -> RunsPage:
 
     def open_run(now: Look, run_id: str, message: str = "") -> tuple[Any, ...]:
         new = view(root, replace(now, run_id=run_id), {}, jobs)
-        return (replace(now, run_id=new.run_id), gr.update(visible=False), message, *updates(new))
+        same = new.run_id == now.run_id
+        cleared = tuple(gr.skip() for _ in diagnosis.shown) if same else why.show(None)
+        return (replace(now, run_id=new.run_id), gr.update(visible=False), message, *updates(new), *cleared)
 
     def redraw(now: Look, before: Mapping[str, Hashable], amount: float, x: str, more: list[str]) -> tuple[Any, ...]:
         changed = replace(now, weight=amount, axis=x, metrics=tuple(more))
@@ -170,6 +174,11 @@ def build(app: gr.Blocks, root: Path, jobs: Jobs) -> RunsPage:
     def chosen(now: Look, event: gr.EventData) -> tuple[Any, ...]:
         return open_run(now, event.value)
 
+    def diagnose(now: Look) -> Iterator[tuple[Any, ...]]:
+        run = pick(runs.list_runs(root), now.run_id)
+        for turn in why.diagnosed(run.path, library) if run else ():
+            yield (gr.Tabs(selected="why"), *why.show(turn))
+
     timer.tick(watch, [look, seen], watched, **turn)
     opened.click(watch, [look, seen], watched, **turn)
     app.load(lambda now: open_run(now, now.run_id), [look], shown, **turn)
@@ -181,14 +190,15 @@ def build(app: gr.Blocks, root: Path, jobs: Jobs) -> RunsPage:
     resume.click(does(runs.resume), [look], shown, **turn)
     evaluate.click(measure, [look, episodes], shown, **turn)
     record.click(does(lambda path: jobs.start(path.name, "video", lambda: runs.record(path))), [look], shown, **turn)
+    ask.click(diagnose, [look], [tabs, *diagnosis.shown], concurrency_id="llm", show_progress="hidden")
     delete.click(lambda: gr.update(visible=True), None, [confirm], queue=False)
     keep.click(lambda: gr.update(visible=False), None, [confirm], queue=False)
     really.click(does(runs.delete), [look], shown, **turn)
-    return RunsPage(look, shown, open_run)
+    return RunsPage(look, shown, open_run, diagnosis)
 
 
-def _actions() -> tuple[list[gr.Button], gr.Number]:
-    """The buttons in the order of `runview.Can`, and the number of episodes to evaluate."""
+def _actions() -> tuple[list[gr.Button], gr.Number, gr.Button]:
+    """The buttons in the order of `runview.Can`, the number of episodes to evaluate, and the one that asks why."""
     def button(name: str, what: str, kind: Any = "secondary") -> gr.Button:
         return gr.Button(name, variant=kind, size="sm", elem_id=f"run-{what}", min_width=80, scale=0, interactive=False)
 
@@ -198,13 +208,16 @@ def _actions() -> tuple[list[gr.Button], gr.Number]:
         episodes = gr.Number(20, show_label=False, container=False, precision=0, minimum=1, maximum=1000,
                              elem_id="run-episodes", min_width=70, scale=0)
         pane('<span class="after-number">episodes</span>', "run-episodes-name")
-        record, delete = button("Record video", "record"), button("Delete", "delete")
-    return [stop, resume, evaluate, record, delete], episodes
+        record = button("Record video", "record")
+        ask = gr.Button("Why did it stop improving?", size="sm", elem_id="run-why", min_width=80, scale=0)
+        delete = button("Delete", "delete")
+    return [stop, resume, evaluate, record, delete], episodes, ask
 
 
-def _tabs() -> tuple[tuple[gr.Slider, gr.Radio, gr.Dropdown], list[Any]]:
-    """The controls of the curves, and what the tabs show: curves, evaluations, videos, log, settings, script."""
-    with gr.Tabs(elem_id="run-tabs"):
+def _tabs() -> tuple[gr.Tabs, tuple[gr.Slider, gr.Radio, gr.Dropdown], list[Any], why.Why]:
+    """The tabs, the controls of the curves, what the tabs show (curves, evaluations, videos, log, settings, script),
+    and the diagnosis."""
+    with gr.Tabs(elem_id="run-tabs") as tabs:
         with gr.Tab("Curves", elem_id="tab-curves"):
             with gr.Row(elem_id="curve-controls"):
                 weight = gr.Slider(0, 0.99, Look().weight, step=0.01, label="Smoothing", elem_id="smoothing",
@@ -223,4 +236,6 @@ def _tabs() -> tuple[tuple[gr.Slider, gr.Radio, gr.Dropdown], list[Any]]:
             made_with = pane("", "run-settings")
         with gr.Tab("Script", elem_id="tab-script"):
             script = pane("", "run-script")
-    return (weight, axis, metrics), [curves, scores, films, log, made_with, script]
+        with gr.Tab("Diagnosis", elem_id="tab-why", id="why"):
+            diagnosis = why.build()
+    return tabs, (weight, axis, metrics), [curves, scores, films, log, made_with, script], diagnosis

@@ -22,9 +22,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gui import theme
 from gui.page import build_app
-from gui.service import Library
+from gui.service import Library, Places
 
 OPEN_LATEST_S = 3.0                # the index is opened behind the first page, or this long after the start
+UPLOAD = "500mb"                   # the largest file that can be added to a collection through the browser
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 # The page may talk to its own origin only, so that not even a pasted or generated text can load something from outside.
@@ -62,13 +63,13 @@ def film_path(root: Path, run_id: str, name: str) -> Path | None:
     return path if inside and path.suffix in _FILMS and path.is_file() else None
 
 
-def application(library: Library, root: Path, host: str = "127.0.0.1") -> FastAPI:
+def application(library: Library, places: Places, host: str = "127.0.0.1") -> FastAPI:
     """The whole web application."""
     web = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
     @web.get("/videos/{run_id}/{name}")
     def video(run_id: str, name: str) -> FileResponse:
-        path = film_path(root, run_id, name)
+        path = film_path(places.runs, run_id, name)
         if path is None:
             raise HTTPException(404, "There is no such video.")
         return FileResponse(path, media_type=_FILMS[path.suffix])
@@ -77,8 +78,8 @@ def application(library: Library, root: Path, host: str = "127.0.0.1") -> FastAP
     if host in LOOPBACK:                              # a foreign name that resolves to this computer is turned away
         web.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])
     mounted: FastAPI = gr.mount_gradio_app(
-        web, build_app(library, root), path="/", server_name=host, footer_links=[], run_history=False,
-        enable_monitoring=False, ssr_mode=False, mcp_server=False, pwa=False, max_file_size="1mb", allowed_paths=[],
+        web, build_app(library, places), path="/", server_name=host, footer_links=[], run_history=False,
+        enable_monitoring=False, ssr_mode=False, mcp_server=False, pwa=False, max_file_size=UPLOAD, allowed_paths=[],
         blocked_paths=[str(Path.cwd())], theme=theme.theme(), head=theme.head(),
     )
     return mounted
@@ -131,7 +132,8 @@ def browser_there() -> bool:
     return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def run(library: Library, root: Path, host: str, port: int, say: Callable[[str], None], *, open_browser: bool) -> None:
+def run(library: Library, places: Places, host: str, port: int, say: Callable[[str], None], *,
+        open_browser: bool) -> None:
     """Serve until interrupted; `say` gets the address once it can be opened. The index is opened after that."""
     listener = free_port(host, port)
     where = f"[{host}]" if ":" in host else host
@@ -145,5 +147,5 @@ def run(library: Library, root: Path, host: str, port: int, say: Callable[[str],
         if open_browser and browser_there():
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
-    config = uvicorn.Config(application(library, root, host), log_level="warning", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(application(library, places, host), log_level="warning", timeout_graceful_shutdown=1)
     _Server(config, ready).run(sockets=[listener])

@@ -1,31 +1,40 @@
-"""What all pages and visitors share: the assistant, opened in the background, and the jobs started on runs."""
+"""What all pages and visitors share: the desk, opened in the background, and the folders that they work in."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
-from copilot.assistant import Assistant
+from gui.desk import Desk, Progress
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[float, str], None]
+
+@dataclass(frozen=True)
+class Places:
+    """Where the pages find and keep things."""
+
+    runs: Path
+    models: Path
+    documents: Path                # holds the collections
+    conversations: Path            # one SQLite file
 
 
 class Opener(Protocol):
-    """Opens the assistant and reports how far it is. May take minutes the first time."""
+    """Opens the desk and reports how far it is. May take minutes the first time."""
 
-    def __call__(self, *, progress: Progress) -> Assistant:
-        """The open assistant; `progress` gets fractions and what is being done."""
+    def __call__(self, *, progress: Progress) -> Desk:
+        """The open desk; `progress` gets fractions and what is being done."""
         ...
 
 
 @dataclass(frozen=True)
 class Status:
-    """How far the assistant is."""
+    """How far the desk is."""
 
     state: Literal["opening", "ready", "failed"]
     fraction: float = 0.0          # of the index that is prepared
@@ -33,14 +42,14 @@ class Status:
 
 
 class Library:
-    """The assistant behind a door that opens by itself: the page is there first, the index follows.
+    """The desk behind a door that opens by itself: the page is there first, the index follows.
 
     `start` returns at once; `wait` yields the status until the door is open or has failed.
     """
 
     def __init__(self, opener: Opener):
         self._opener = opener
-        self._assistant: Assistant | None = None
+        self._desk: Desk | None = None
         self._status = Status("opening", 0.0, "Starting")
         self._halts = 0
         self._changed = threading.Condition()
@@ -48,19 +57,19 @@ class Library:
 
     @property
     def status(self) -> Status:
-        """How far the assistant is now."""
+        """How far it is now."""
         return self._status
 
     @property
-    def assistant(self) -> Assistant:
-        """The open assistant.
+    def desk(self) -> Desk:
+        """The open desk.
 
         Raises:
             RuntimeError: it is not open (yet); `status` says why.
         """
-        if self._assistant is None:
+        if self._desk is None:
             raise RuntimeError(self._status.message)
-        return self._assistant
+        return self._desk
 
     @property
     def halts(self) -> int:
@@ -72,20 +81,20 @@ class Library:
         with self._changed:
             self._halts += 1
             self._changed.notify_all()
-        if self._assistant is not None:
-            self._assistant.stop()
+        if self._desk is not None:
+            self._desk.stop()
 
     def start(self) -> None:
-        """Open the assistant in a thread of its own, once; also the way to try again after a failure."""
+        """Open the desk in a thread of its own, once; also the way to try again after a failure."""
         with self._changed:
-            if self._assistant is not None or (self._thread is not None and self._thread.is_alive()):
+            if self._desk is not None or (self._thread is not None and self._thread.is_alive()):
                 return
             self._set(Status("opening", 0.0, "Starting"))
             self._thread = threading.Thread(target=self._open, name="library", daemon=True)
             self._thread.start()
 
     def wait(self) -> Iterator[Status]:
-        """The status now and at every change, until the assistant is open, has failed or somebody asks to stop."""
+        """The status now and at every change, until the desk is open, has failed or somebody asks to stop."""
         halts = self._halts
         while halts == self._halts:
             seen = self._status
@@ -98,7 +107,7 @@ class Library:
 
     def _open(self) -> None:
         try:
-            self._assistant = self._opener(progress=lambda done, text: self._set(Status("opening", done, text)))
+            self._desk = self._opener(progress=lambda done, text: self._set(Status("opening", done, text)))
         except Exception as error:  # whatever went wrong, the page must say so: nobody else reads this thread
             logger.exception("The index could not be opened")
             self._set(Status("failed", 0.0, f"{type(error).__name__}: {error}"))

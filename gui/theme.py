@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
@@ -84,3 +85,13 @@ element.addEventListener('click', (event) => {
 def pane(value: str, elem_id: str, script: str = "", *, visible: bool = True) -> gr.HTML:
     """A piece of our own HTML, styled by style.css alone; `script` runs once, with `element` and `trigger`."""
     return gr.HTML(value, elem_id=elem_id, js_on_load=script or None, apply_default_css=False, visible=visible)
+
+
+def show() -> Any:
+    """The update that shows a component."""
+    return gr.update(visible=True)
+
+
+def hide() -> Any:
+    """The update that hides a component."""
+    return gr.update(visible=False)

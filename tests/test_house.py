@@ -73,8 +73,8 @@ OUTSIDE: dict[str, set[str]] = {
 
 # What a module-level assignment may call beside our own functions: it makes a value and touches nothing.
 HARMLESS = {"compile", "dict", "escape", "field", "format", "frozenset", "fromkeys", "get", "getLogger", "items",
-            "join", "keys", "len", "list", "log", "max", "min", "range", "replace", "resolve", "set", "sorted", "split", "sqrt",
-            "str", "strip", "sub", "sum", "tuple", "type", "values", "zip"}
+            "join", "keys", "len", "list", "log", "max", "min", "range", "replace", "resolve", "set", "sorted", "split",
+            "sqrt", "str", "strip", "sub", "sum", "tuple", "type", "values", "zip"}
 
 
 @cache

@@ -21,8 +21,8 @@ def executable() -> str:
 
 @pytest.fixture(scope="session")
 def index() -> Path:
-    """The index that the app itself uses; the first app that needs it builds it."""
-    return ROOT / ".index"
+    """The index that the app itself uses, or that COPILOT_INDEX names; the first app that needs it builds it."""
+    return Path(os.environ.get("COPILOT_INDEX") or ROOT / ".index")
 
 
 @pytest.fixture

@@ -81,9 +81,10 @@ class App:
 
 @contextmanager
 def running_app(folder: Path, index: Path) -> Iterator[App]:
-    """The real app on a free port, with its runs in `folder`."""
-    app = App(["app.py", "--port", "17860", "--no-browser", "--runs", str(folder / "runs"), "--index", str(index)],
-              folder / "sockets.log")
+    """The real app on a free port, with all that it keeps in `folder`."""
+    app = App(["app.py", "--port", "17860", "--no-browser", "--runs", str(folder / "runs"), "--index", str(index),
+               "--documents", str(folder / "documents"), "--models", str(folder / "models"),
+               "--conversations", str(folder / "conversations.sqlite")], folder / "sockets.log")
     try:
         yield app
     finally:

@@ -86,6 +86,15 @@ def test_from_a_question_to_a_trained_agent(tmp_path: Path, index: Path, shown: 
         assert newest.nth(1).inner_text() == "20"
         assert float(newest.nth(2).inner_text()) >= 475
 
+        page.locator("#run-why").click()
+        expect(page.locator("#why-to-chat")).to_be_visible(timeout=PATIENCE_MS)
+        page.locator("#why-text a").first.click()
+        expect(page.locator("#why-passage .passage")).to_contain_text("episode/return_100")
+        page.locator("#why-to-chat").click()
+        expect(page.locator("#chat-title")).to_contain_text("Why did ppo-CartPole-v1")
+        expect(page.locator("#chat-log .bot").last).to_contain_text("CartPole-v1")
+        page.locator("#nav-runs").click()
+
         page.locator("#tab-video-button").click()
         expect(page.locator("#run-record")).to_be_enabled(timeout=PATIENCE_MS)
         page.locator("#run-record").click()

@@ -17,7 +17,7 @@ SLOW_APP = Path(__file__).with_name("slow_app.py")
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     folder = tmp_path_factory.mktemp("pages")
-    started = App([str(SLOW_APP), str(folder / "runs")], folder / "sockets.log")
+    started = App([str(SLOW_APP), str(folder)], folder / "sockets.log")
     yield started
     started.end()
 
@@ -88,9 +88,31 @@ def test_a_model_file_that_is_not_there_is_explained(app: App, shown: Window) ->
     page.goto(app.address)
     page.locator("#answerer input").click()
     page.locator("[role=option]", has_text="GGUF").click()
-    page.locator("#gguf-path textarea, #gguf-path input").fill("/nowhere/model.gguf")
-    page.locator("#gguf-load").click()
-    expect(page.locator("#answerer-note .notice.bad")).to_be_visible()
+    expect(page.locator("#answerer-what input")).to_have_attribute("placeholder", "/path/to/model.gguf")
+    page.locator("#answerer-what input").fill("/nowhere/model.gguf")
+    page.locator("#answerer-use").click()
+    expect(page.locator("#answerer-note .notice.bad")).to_contain_text("'/nowhere/model.gguf' does not exist")
+    expect(page.locator("#answerer-chip")).to_contain_text("Built-in answerer")
+
+
+def test_whoever_turns_to_another_conversation_is_not_brought_back(app: App, shown: Window) -> None:
+    page = shown.page
+    page.goto(app.address)
+    page.locator("#question textarea").fill("First?")
+    page.keyboard.press("Enter")
+    expect(page.locator("#chat-log .bot").last).to_contain_text("w3")
+    page.keyboard.press("Escape")
+    expect(page.locator("#chat-title")).to_contain_text("First?")
+    page.locator("#new-chat").click()
+    expect(page.locator("#chat-log .welcome")).to_be_visible()
+    page.locator("#question textarea").fill("Second?")
+    page.keyboard.press("Enter")
+    expect(page.locator("#chat-log .bot").last).to_contain_text("w3")
+    page.locator(".talk", has_text="First?").first.click()
+    expect(page.locator(".talk", has_text="Second?").first).to_be_visible()     # what was said of it is kept
+    expect(page.locator("#chat-title")).to_contain_text("First?")
+    expect(page.locator("#chat-log .user-row")).to_contain_text("First?")
+    expect(page.locator("#send")).to_be_visible()
 
 
 def test_light_and_dark_are_remembered(app: App, shown: Window) -> None:
@@ -107,7 +129,7 @@ def test_light_and_dark_are_remembered(app: App, shown: Window) -> None:
 def test_nothing_is_wider_than_the_window(app: App, executable: str, width: int) -> None:
     with window(executable, width=width) as opened:
         page = opened.page
-        for name in ("chat", "train", "runs"):
+        for name in ("chat", "documents", "models", "train", "runs"):
             page.goto(f"{app.address}/#{name}")
             page.reload()
             expect(page.locator(f"#page-{name}")).to_be_visible()

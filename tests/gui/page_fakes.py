@@ -1,4 +1,4 @@
-"""Stand-ins for what the pages touch: an assistant that needs no index, and run folders that nobody trained."""
+"""Stand-ins for what the pages touch: a desk that needs no index, and run folders that nobody trained."""
 
 from __future__ import annotations
 
@@ -12,46 +12,56 @@ import psutil
 import yaml
 
 from copilot.assistant import Reply, Source
-from gui.service import Library
+from copilot.llms.choose import open_answerer
+from gui.service import Library, Places
 
 CLIP = Source(1, "PPO", "Idea › The clip", "papers/ppo.md",
               "## The clip\n\nThe ratio is clipped at $1 \\pm \\epsilon$.", 0.9, "https://arxiv.org/abs/1707.06347")
 EPOCHS = Source(2, "FAQ", "", "faq/ppo.md", "Four epochs are usual.", 0.5, "")
 
 
-class FakeAssistant:
-    """Answers every question with the same pieces."""
+class FakeDesk:
+    """Answers every question with the same pieces, and keeps no documents."""
 
     def __init__(self, *pieces: Reply):
         self.pieces = pieces
-        self.answerer: object = "none yet"
-        self.asked: list[tuple[str, Sequence[tuple[str, str]]]] = []
-        self.stopped = False
+        self.spec = "builtin"
+        self.asked: list[tuple[str, Sequence[tuple[str, str]], Sequence[str]]] = []
+        self.stopped = 0
 
-    def ask(self, question: str, history: Sequence[tuple[str, str]] = ()) -> Iterator[Reply]:
-        self.asked.append((question, history))
+    def ask(self, question: str, history: Sequence[tuple[str, str]] = (),
+            collections: Sequence[str] = ()) -> Iterator[Reply]:
+        self.asked.append((question, history, collections))
         yield from self.pieces
 
+    def explain(self, run: Path) -> Iterator[Reply]:
+        self.asked.append((run.name, (), ()))
+        yield from self.pieces
+
+    def choose(self, spec: str) -> None:
+        open_answerer(spec)
+        self.spec = spec
+
     def stop(self) -> None:
-        self.stopped = True
+        self.stopped += 1
 
 
 def reply(text: str, *sources: Source, plan: object = None, done: bool = True) -> Reply:
     return Reply(text, sources, abstained=False, done=done, plan=plan)  # type: ignore[arg-type]
 
 
-def closed_library(assistant: object) -> Library:
-    """A library around an assistant that nobody has opened yet."""
+def closed_library(desk: object) -> Library:
+    """A library around a desk that nobody has opened yet."""
     def opener(progress: Callable[[float, str], None]) -> object:
         progress(0.5, "Reading")
-        return assistant
+        return desk
 
     return Library(opener)  # type: ignore[arg-type]
 
 
-def library(assistant: object) -> Library:
-    """An open library around an assistant."""
-    shelf = closed_library(assistant)
+def library(desk: object) -> Library:
+    """An open library around a desk."""
+    shelf = closed_library(desk)
     shelf.start()
     list(shelf.wait())
     return shelf
@@ -67,6 +77,11 @@ def failing_library(error: Exception) -> Library:
     shelf.start()
     list(shelf.wait())
     return shelf
+
+
+def places(folder: Path) -> Places:
+    """The folders of the pages, all in one."""
+    return Places(folder / "runs", folder / "models", folder / "documents", folder / "conversations.sqlite")
 
 
 def write_run(root: Path, run_id: str, state: str = "finished", *, steps: int = 3000, total: int = 3000,

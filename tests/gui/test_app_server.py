@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from page_fakes import FakeAssistant, closed_library, failing_library, library, write_run, write_video
+from page_fakes import FakeDesk, closed_library, failing_library, library, places, write_run, write_video
 
 from gui import page, server, theme
 from gui.service import Status
@@ -71,10 +71,10 @@ def test_the_look_refers_to_nothing_outside() -> None:
 
 @pytest.mark.usefixtures("builds_gradio")
 def test_every_button_has_a_handler_and_an_anchor(tmp_path: Path) -> None:
-    app = page.build_app(library(FakeAssistant()), tmp_path)
+    app = page.build_app(library(FakeDesk()), places(tmp_path))
     targets = {target for listener in app.fns.values() for target, _ in listener.targets}
     buttons = [block for block in app.blocks.values() if type(block).__name__ == "Button"]
-    assert len(buttons) >= 12
+    assert len(buttons) >= 30
     for button in buttons:
         assert button.elem_id, button.value
         assert button._id in targets, button.elem_id
@@ -89,33 +89,33 @@ def test_the_rail_says_how_far_the_index_is(status: Status, text: str) -> None:
 
 
 def test_the_library_opens_once_and_can_be_tried_again() -> None:
-    opened = library(FakeAssistant())
+    opened = library(FakeDesk())
     assert opened.status.state == "ready"
     failed = failing_library(ValueError("disk full"))
     assert failed.status == Status("failed", 0.0, "ValueError: disk full")
     with pytest.raises(RuntimeError, match="disk full"):
-        _ = failed.assistant
+        _ = failed.desk
 
 
 def test_the_library_is_closed_until_it_is_started() -> None:
-    shelf = closed_library(FakeAssistant())
+    shelf = closed_library(FakeDesk())
     with pytest.raises(RuntimeError, match="Starting"):
-        _ = shelf.assistant
+        _ = shelf.desk
 
 
 @pytest.mark.usefixtures("builds_gradio")
 def test_a_foreign_host_name_is_turned_away(tmp_path: Path) -> None:
     from fastapi.testclient import TestClient
 
-    write_video(write_run(tmp_path, "a"))
-    client = TestClient(server.application(library(FakeAssistant()), tmp_path), base_url="http://127.0.0.1")
+    write_video(write_run(tmp_path / "runs", "a"))
+    client = TestClient(server.application(library(FakeDesk()), places(tmp_path)), base_url="http://127.0.0.1")
     assert client.get("/", headers={"host": "evil.example"}).status_code == 400
     assert client.get("/monitoring").status_code != 200
     film = client.get("/videos/a/000000003000.mp4", headers={"range": "bytes=0-2"})
     assert (film.status_code, film.content) == (206, b"not")
     assert client.get("/videos/a/none.mp4").status_code == 404
-    run_file = tmp_path / "a" / "config.yaml"
-    for file in (run_file, Path("pyproject.toml").resolve(), Path("/etc/hostname")):
+    run_file = tmp_path / "runs" / "a" / "config.yaml"
+    for file in (run_file, tmp_path / "conversations.sqlite", Path("pyproject.toml").resolve(), Path("/etc/hostname")):
         assert client.get(f"/gradio_api/file={file}").status_code in {403, 404}
     front = client.get("/")
     assert front.status_code == 200

@@ -194,10 +194,11 @@ def _connect_asking(page: _Page) -> None:
 
     def respond(text: str, before: list[Turn], seat: history.Seat, names: list[str], searched: str,
                 ) -> Iterator[tuple[Any, ...]]:
-        conversation, moves = seat.conversation, seat.moves
         if not text.strip():
             yield tuple(gr.skip() for _ in [*page.whole, talk.question])
             return
+        seat.move(seat.conversation)
+        conversation, moves = seat.conversation, seat.moves
         turn = Turn(text.strip())
         try:
             for turn in answer(text.strip(), before, page.library, names):
@@ -230,6 +231,10 @@ def _connect_history(app: gr.Blocks, page: _Page) -> None:
     store, rail, bar, seat, current = page.store, page.rail, page.bar, page.seat, page.current
     held = gr.Textbox("", elem_id="exported", visible="hidden")
 
+    def arrive(seat: history.Seat, conversation: str, searched: str) -> tuple[Any, ...]:
+        """The conversation that the browser remembers, unless its reader was faster and has asked already."""
+        return tuple(gr.skip() for _ in page.whole) if seat.moves else page.opened(seat, conversation, searched)
+
     def pick(seat: history.Seat, searched: str, event: gr.EventData) -> tuple[Any, ...]:
         return page.opened(seat, event.value, searched)
 
@@ -248,7 +253,7 @@ def _connect_history(app: gr.Blocks, page: _Page) -> None:
         return one.title if one else NEW
 
     whole: dict[str, Any] = {"outputs": page.whole, **_QUIET}
-    app.load(page.opened, [seat, current, rail.search], js=_RECALL, **whole)
+    app.load(arrive, [seat, current, rail.search], js=_RECALL, **whole)
     current.change(None, [current], None, js=_REMEMBER)
     rail.listing.pick(pick, [seat, rail.search], trigger_mode="always_last", **whole)
     rail.new.click(lambda seat, searched: page.opened(seat, "", searched), [seat, rail.search], **whole).then(

@@ -89,7 +89,7 @@ class Seat:
     moves: int = 0
 
     def move(self, conversation: str) -> None:
-        """Turn to another conversation."""
+        """Turn to another conversation, or to a new question in this one."""
         self.conversation, self.moves = conversation, self.moves + 1
 
 

@@ -211,9 +211,12 @@ ENVIRONMENTS: dict[str, Environment] = {
                         "trpo": Preset(100_000, {"gamma": 0.98, "gae_lambda": 0.9}, _OURS),
                         "dqn": Preset(50_000, {
                             "train_every": 256, "updates": 128, "learning_rate": 2.3e-3, "target_every": 128,
-                            "epsilon_end": 0.04, "epsilon_steps": 8_000, "n_step": 3,
-                        }, _ZOO),
-                        "rainbow": Preset(50_000, {"v_min": 0.0, "v_max": 100.0, "priority_beta_steps": 50_000}, _OURS),
+                            "epsilon_end": 0.04, "epsilon_steps": 8_000, "n_step": 3, "learning_rate_steps": 50_000,
+                        }, _OURS),
+                        "rainbow": Preset(50_000, {
+                            "learning_rate": 2e-3, "learning_rate_steps": 50_000, "target_every": 200, "v_min": 0.0,
+                            "v_max": 100.0, "priority_beta_steps": 50_000,
+                        }, _OURS),
                         "qrdqn": Preset(50_000, {
                             "train_every": 256, "updates": 128, "learning_rate": 2.3e-3, "target_every": 128,
                             "epsilon_end": 0.04, "epsilon_steps": 8_000, "quantiles": 10,

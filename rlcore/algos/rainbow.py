@@ -29,7 +29,7 @@ from rlcore.nets.encoders import encoder_for, learn_obs
 from rlcore.nets.fused import Precision
 from rlcore.nets.heads import QNetwork, epsilon_greedy, legal_values, numpy_mean, numpy_values
 from rlcore.nets.noisy import ActingNoise, redraw
-from rlcore.nets.optim import adam, descend, flatten, polyak
+from rlcore.nets.optim import adam, descend, flatten, polyak, set_learning_rate
 from rlcore.ops.policy import weighted_mean
 from rlcore.ops.td import (
     categorical_divergence,
@@ -40,6 +40,7 @@ from rlcore.ops.td import (
     td_target,
 )
 from rlcore.protocols import Metrics
+from rlcore.schedule import linear
 from rlcore.spaces import action_mask, require_actions
 
 Logits = Callable[[Obs], Tensor]  # [N, *obs] → [N, A, K]
@@ -54,6 +55,8 @@ class RainbowConfig:
     updates: int = setting(1, "gradient steps per round of learning", low=1)
     batch_size: int = setting(32, "remembered steps per gradient step", low=1)
     learning_rate: float = setting(5e-4, "Adam's step size", low=0, high=1)
+    learning_rate_steps: int | None = setting(None, "steps over which the learning rate falls to zero; it stays if not "
+                                              "set", low=1, unit="env steps")
     adam_eps: float = setting(1.5e-4, "Adam's ε: smaller gradients make smaller steps", low=0, high=1)
     gamma: float = setting(0.99, "discount per step", low=0, high=1)
     n_step: int = setting(3, "rewards in a target before the network's own estimate", low=1, high=1_000)
@@ -135,6 +138,9 @@ class Rainbow:
     def update(self) -> Metrics:
         """One gradient step on a batch from memory."""
         cfg = self.cfg
+        if cfg.learning_rate_steps is not None:
+            step = self.memory.total * self.memory.num_envs
+            set_learning_rate(self.optimizer, linear(cfg.learning_rate, 0.0, step / cfg.learning_rate_steps))
         index, importance = self.replay.pick(cfg.batch_size, self.rng)
         picked = self.memory.transitions(index, cfg.gamma, cfg.n_step).to(self.device)
         for net in (self.online, self.target):

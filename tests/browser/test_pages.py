@@ -103,6 +103,7 @@ def test_whoever_turns_to_another_conversation_is_not_brought_back(app: App, sho
     expect(page.locator("#chat-log .bot").last).to_contain_text("w3")
     page.keyboard.press("Escape")
     expect(page.locator("#chat-title")).to_contain_text("First?")
+    expect(page.locator("#send")).to_be_visible()   # before that, what stops the first answer may still be on its way
     page.locator("#new-chat").click()
     expect(page.locator("#chat-log .welcome")).to_be_visible()
     page.locator("#question textarea").fill("Second?")

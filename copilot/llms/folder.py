@@ -5,17 +5,14 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from copilot.llms.base import History, answered, room_for
-from copilot.llms.turns import Turn, Turns
+from copilot.llms.base import room_for
+from copilot.llms.turns import ModelAnswerer, Turn
 from rlcore.config import ConfigError, check_ranges, setting
-
-if TYPE_CHECKING:
-    from copilot.retrieve import Found
 
 _CONTEXT = 4096                    # tokens, where the model's config does not say
 
@@ -38,7 +35,7 @@ class Stopped(Exception):
     """Ends a forward pass whose result nobody waits for."""
 
 
-class FolderAnswerer:
+class FolderAnswerer(ModelAnswerer):
     """Lets a model in a transformers folder write the answers.
 
     Only safetensors are read and no code of the folder is run.
@@ -51,22 +48,9 @@ class FolderAnswerer:
         self.path, self.settings = Path(folder), settings or FolderSettings()
         self._model, self._tokenizer = _load(self.path, self.settings.device)
         own = getattr(self._model.config.get_text_config(), "max_position_embeddings", None) or _CONTEXT
-        self.room = room_for(min(own, self.settings.n_ctx), self.settings.max_tokens, self.settings.source_tokens)
+        super().__init__(room_for(min(own, self.settings.n_ctx), self.settings.max_tokens, self.settings.source_tokens))
         self._leave = threading.Event()        # whoever has the model should let go of it
-        self._turns = Turns(self._speak)
         _ask_between_layers(self._model, self._leave)
-
-    def stream(self, found: Found, history: History = ()) -> Iterator[str]:
-        """The answer as it grows; at its end with citations that hold."""
-        return answered(self, found, history)
-
-    def generate(self, text: str) -> Iterator[str]:
-        """What the model says to a prompt, piece by piece. Ends early when stopped, or when nobody reads on."""
-        return self._turns.generate(text)
-
-    def stop(self) -> None:
-        """End what is being generated; returns at once, and the model itself stops within a layer."""
-        self._turns.stop()
 
     def count(self, text: str) -> int:
         """Tokens of a text, by the model's own tokenizer."""

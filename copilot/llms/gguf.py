@@ -17,18 +17,15 @@ import sys
 import tempfile
 import threading
 import weakref
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
-from copilot.llms.base import History, answered, room_for
-from copilot.llms.turns import Turn, Turns
+from copilot.llms.base import room_for
+from copilot.llms.turns import ModelAnswerer, Turn
 from rlcore.config import ConfigError, MissingExtra, check_ranges, setting
-
-if TYPE_CHECKING:
-    from copilot.retrieve import Found
 
 _ROOT = Path(__file__).resolve().parents[2]
 _COMMAND = ["-P", "-m", "copilot.llms.gguf_process"]
@@ -54,7 +51,7 @@ class GGUFSettings:
         check_ranges(self)
 
 
-class GGUFAnswerer:
+class GGUFAnswerer(ModelAnswerer):
     """Lets a GGUF model write the answers.
 
     Raises:
@@ -64,23 +61,10 @@ class GGUFAnswerer:
 
     def __init__(self, path: Path | str, settings: GGUFSettings | None = None):
         self.path, self.settings = Path(path), settings or GGUFSettings()
-        self.room = room_for(self.settings.n_ctx, self.settings.max_tokens, self.settings.source_tokens)
+        super().__init__(room_for(self.settings.n_ctx, self.settings.max_tokens, self.settings.source_tokens))
         _check(self.path)
         self._process = _Process(self.path, self.settings)
         self._starting = threading.Lock()
-        self._turns = Turns(lambda text, turn: self._living().speak(text, turn))
-
-    def stream(self, found: Found, history: History = ()) -> Iterator[str]:
-        """The answer as it grows; at its end with citations that hold."""
-        return answered(self, found, history)
-
-    def generate(self, text: str) -> Iterator[str]:
-        """What the model says to a prompt, piece by piece. Ends early when stopped, or when nobody reads on."""
-        return self._turns.generate(text)
-
-    def stop(self) -> None:
-        """End what is being generated; returns at once."""
-        self._turns.stop()
 
     def count(self, text: str) -> int:
         """Tokens of a text, by the model's own tokenizer."""
@@ -89,6 +73,9 @@ class GGUFAnswerer:
     def close(self) -> None:
         """Give the model's memory back; the next question loads it again."""
         self._process.end()
+
+    def _speak(self, text: str, turn: Turn) -> Generator[str]:
+        return self._living().speak(text, turn)
 
     def _living(self) -> _Process:
         """The process that has the model; a new one if the last has ended."""

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from copilot.llms.base import History, answered, estimate, room_for
-from copilot.llms.turns import Turn, Turns
+from copilot.llms.base import estimate, room_for
+from copilot.llms.turns import ModelAnswerer, Turn
 from rlcore.config import ConfigError, MissingExtra, check_ranges, setting
-
-if TYPE_CHECKING:
-    from copilot.retrieve import Found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +24,7 @@ class LangChainSettings:
         check_ranges(self)
 
 
-class LangChainAnswerer:
+class LangChainAnswerer(ModelAnswerer):
     """Lets a LangChain chat model write the answers. What it contacts is up to its class.
 
     name        module:Class of a `BaseChatModel`
@@ -41,20 +38,7 @@ class LangChainAnswerer:
     def __init__(self, name: str, arguments: Mapping[str, Any], settings: LangChainSettings | None = None):
         self.name, self.settings = name, settings or LangChainSettings()
         self._model = _make(name, arguments)
-        self.room = room_for(self.settings.context, self.settings.max_tokens, self.settings.source_tokens)
-        self._turns = Turns(self._speak)
-
-    def stream(self, found: Found, history: History = ()) -> Iterator[str]:
-        """The answer as it grows; at its end with citations that hold."""
-        return answered(self, found, history)
-
-    def generate(self, text: str) -> Iterator[str]:
-        """What the model says to a prompt, piece by piece. Ends early when stopped, or when nobody reads on."""
-        return self._turns.generate(text)
-
-    def stop(self) -> None:
-        """Return to the reader at once; the model itself stops at its next word."""
-        self._turns.stop()
+        super().__init__(room_for(self.settings.context, self.settings.max_tokens, self.settings.source_tokens))
 
     def count(self, text: str) -> int:
         """Tokens of a text, rather too many: LangChain's own count would download a tokenizer."""

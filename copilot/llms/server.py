@@ -14,15 +14,12 @@ import socket
 from collections.abc import Generator, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
-from copilot.llms.base import History, answered, estimate, room_for
-from copilot.llms.turns import Turn, Turns
+from copilot.llms.base import estimate, room_for
+from copilot.llms.turns import ModelAnswerer, Turn
 from rlcore.config import ConfigError, check_ranges, nearest, setting
-
-if TYPE_CHECKING:
-    from copilot.retrieve import Found
 
 OLLAMA = "http://127.0.0.1:11434"
 _CONTEXT = 4096                    # tokens, where neither the settings nor the server say
@@ -49,7 +46,7 @@ class ServerSettings:
         check_ranges(self)
 
 
-class OllamaAnswerer:
+class OllamaAnswerer(ModelAnswerer):
     """Lets a model of an Ollama server write the answers.
 
     Raises:
@@ -66,20 +63,7 @@ class OllamaAnswerer:
         limits = [value for key, value in about.get("model_info", {}).items() if key.endswith(".context_length")]
         self._context = min(self.settings.context or _CONTEXT, *limits, 10**9)
         self._thinks = "thinking" in about.get("capabilities", ())
-        self.room = room_for(self._context, self.settings.max_tokens, self.settings.source_tokens)
-        self._turns = Turns(self._speak)
-
-    def stream(self, found: Found, history: History = ()) -> Iterator[str]:
-        """The answer as it grows; at its end with citations that hold."""
-        return answered(self, found, history)
-
-    def generate(self, text: str) -> Iterator[str]:
-        """What the model says to a prompt, piece by piece. Ends early when stopped, or when nobody reads on."""
-        return self._turns.generate(text)
-
-    def stop(self) -> None:
-        """Close the connection of what is being generated; returns at once."""
-        self._turns.stop()
+        super().__init__(room_for(self._context, self.settings.max_tokens, self.settings.source_tokens))
 
     def count(self, text: str) -> int:
         """Tokens of a text, rather too many: Ollama lends nobody its tokenizer."""
@@ -110,7 +94,7 @@ class OllamaAnswerer:
         raise self._server.broken()
 
 
-class OpenAIAnswerer:
+class OpenAIAnswerer(ModelAnswerer):
     """Lets a server that speaks OpenAI's protocol write the answers; without a model's name, by its first model.
 
     Raises:
@@ -124,20 +108,7 @@ class OpenAIAnswerer:
         self.model = str(entry["id"])
         self._exact = self._tokens("two words") is not None
         self._context = self.settings.context or self._window(entry)
-        self.room = room_for(self._context, self.settings.max_tokens, self.settings.source_tokens)
-        self._turns = Turns(self._speak)
-
-    def stream(self, found: Found, history: History = ()) -> Iterator[str]:
-        """The answer as it grows; at its end with citations that hold."""
-        return answered(self, found, history)
-
-    def generate(self, text: str) -> Iterator[str]:
-        """What the model says to a prompt, piece by piece. Ends early when stopped, or when nobody reads on."""
-        return self._turns.generate(text)
-
-    def stop(self) -> None:
-        """Close the connection of what is being generated; returns at once."""
-        self._turns.stop()
+        super().__init__(room_for(self._context, self.settings.max_tokens, self.settings.source_tokens))
 
     def count(self, text: str) -> int:
         """Tokens of a text: the server's own count where it gives one (llama.cpp, vLLM), rather too many elsewhere."""

@@ -1,12 +1,19 @@
-"""A model works for one at a time, and whoever listens can stop it at once."""
+"""A model works for one at a time, and whoever listens can stop it at once: what all language models have in common."""
 
 from __future__ import annotations
 
 import queue
 import threading
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
+from typing import TYPE_CHECKING
+
+from copilot.llms.base import History, answered
+
+if TYPE_CHECKING:
+    from copilot.retrieve import Found
 
 _LAST_S = 5.0                      # how long a program that ends waits for a model that does not
 
@@ -88,6 +95,37 @@ class Turns:
                 pieces.put(None)
             except Exception as error:     # raised again where the answer is read
                 pieces.put(None if turn.stopped else error)    # what a stop broke off is no failure
+
+
+class ModelAnswerer(ABC):
+    """A language model as an answerer: of each kind of model it remains to say how it speaks and how it counts.
+
+    room: tokens that a prompt may have, so that prompt and answer fit the context window.
+    """
+
+    def __init__(self, room: int):
+        self.room = room
+        self._turns = Turns(self._speak)
+
+    def stream(self, found: Found, history: History = ()) -> Iterator[str]:
+        """The answer as it grows; at its end with citations that hold."""
+        return answered(self, found, history)
+
+    def generate(self, text: str) -> Iterator[str]:
+        """What the model says to a prompt, piece by piece. Ends early when stopped, or when nobody reads on."""
+        return self._turns.generate(text)
+
+    def stop(self) -> None:
+        """End what is being generated; returns at once, and the model lets go as soon as its kind can."""
+        self._turns.stop()
+
+    @abstractmethod
+    def count(self, text: str) -> int:
+        """Tokens of a text: exact where the tokenizer is at hand, too many rather than too few where it is not."""
+
+    @abstractmethod
+    def _speak(self, text: str, turn: Turn) -> Generator[str]:
+        """Generate in this thread, and tell the turn what to do when it is stopped."""
 
 
 def _silence(running: set[Turn], busy: threading.Lock) -> None:

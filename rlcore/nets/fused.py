@@ -169,7 +169,7 @@ class Plain(Fused):
             if depth:
                 out = out.tanh() if self.tanh else out.relu()
             weight = layer.weight if self.ensemble else layer.weight.t()
-            out = (out.bfloat16() @ weight.bfloat16()).float() if layer.wide else out @ weight
+            out = _rounded_product(out, weight) if layer.wide else out @ weight
             out = out + layer.bias
         return out.squeeze(-1) if self.ensemble else out.view(*x.shape[:-1], out.shape[-1])
 
@@ -181,7 +181,12 @@ class RoundedLinear(nn.Linear):
         """[..., in] → [..., out]"""
         if min(self.weight.shape) < _WIDE:
             return super().forward(x)
-        return (x.bfloat16() @ self.weight.bfloat16().t()).float() + self.bias
+        return _rounded_product(x, self.weight.t()) + self.bias
+
+
+def _rounded_product(x: Tensor, weight: Tensor) -> Tensor:
+    """x·W in bfloat16, as autocast computes it. [..., n, k], [..., k, m] → [..., n, m] float32"""
+    return (x.bfloat16() @ weight.bfloat16()).float()
 
 
 class _Node(torch.autograd.Function):

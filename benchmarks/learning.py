@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 import rlcore as rl
+from benchmarks import beside
 from rlcore import catalog
 from rlcore.evaluation.statistics import bootstrap_interval, iqm
 from rlcore.runs import read_metrics
@@ -29,15 +30,22 @@ class Case:
     algo: str
     env: str
     env_steps: int
-    goal: float                  # mean return of an evaluation that counts
+    goal: float | None           # mean return of an evaluation that counts
     changes: Mapping[str, Any] = field(default_factory=dict)
     title: str = ""
     explore: bool = False        # evaluated with the noise of training's end, not by its likeliest actions
+    library: Literal["rlcore", "sb3"] = "rlcore"
 
     @property
     def name(self) -> str:
         """As printed, and the name of its file."""
-        return f"{self.title or catalog.algorithm(self.algo).title} {self.env}"
+        title = self.title or catalog.algorithm(self.algo).title
+        return f"{title} {self.env}" + (" by SB3" if self.library == "sb3" else "")
+
+
+def _beside(algo: str, env: str, **changes: Any) -> tuple[Case, Case]:
+    """The same run by both libraries: no worse than the peer is the goal."""
+    return Case(algo, env, 200_000, None, changes), Case(algo, env, 200_000, None, library="sb3")
 
 
 _RECALL = "rlcore.envs.probe:Recall"
@@ -67,13 +75,19 @@ CASES = (
     Case("sac_discrete", "CartPole-v1", 50_000, 475),
     Case("ddpg", "Pendulum-v1", 20_000, -180, {"precision": "bfloat16"}),
 )
+LONG = (                                    # a quarter of an hour to an hour for each run
+    Case("tqc", "BipedalWalker-v3", 500_000, 290, {"precision": "bfloat16"}),
+    *_beside("ppo", "Hopper-v5"), *_beside("ppo", "HalfCheetah-v5"),
+    *_beside("sac", "Hopper-v5", precision="bfloat16"), *_beside("sac", "HalfCheetah-v5", precision="bfloat16"),
+    *_beside("td3", "Hopper-v5", precision="bfloat16"), *_beside("td3", "HalfCheetah-v5", precision="bfloat16"),
+)
 
 
-def run(seeds: int, only: str) -> Iterator[str]:
+def run(seeds: int, only: str, cases: Sequence[Case] = CASES) -> Iterator[str]:
     """Train what is not kept yet, seed by seed, then the lines of a Markdown table of everything kept; 0 seeds train
     nothing.
     """
-    chosen = [case for case in CASES if only.lower() in case.name.lower()]
+    chosen = [case for case in cases if only.lower() in case.name.lower()]
     for seed in range(1, seeds + 1):
         for case in chosen:
             _learn(case, seed)
@@ -86,13 +100,18 @@ def run(seeds: int, only: str) -> Iterator[str]:
             yield _row(case)
 
 
+def run_long(seeds: int, only: str) -> Iterator[str]:
+    """The long runs."""
+    return run(seeds, only, LONG)
+
+
 def _file(case: Case) -> Path:
     return CURVES / f"{case.name.replace('/', '-').replace(' ', '-').replace(':', '-')}.json"
 
 
 def _kept(case: Case) -> dict[str, Any]:
     file = _file(case)
-    return json.loads(file.read_text()) if file.exists() else {  # type: ignore[no-any-return]
+    return json.loads(file.read_text()) if file.exists() else {
         "algo": case.algo, "env": case.env, "env_steps": case.env_steps, "changes": dict(case.changes), "seeds": {}}
 
 
@@ -100,6 +119,20 @@ def _learn(case: Case, seed: int) -> None:
     if str(seed) in _kept(case)["seeds"]:
         return
     config = catalog.config_for(case.algo, case.env, case.changes)
+    learnt = (beside.learn(case.algo, case.env, config, case.env_steps, seed, EPISODES) if case.library == "sb3"
+              else _ours(case, config, seed))
+    step, score = learnt["step"], learnt["return"]
+    groups = np.array_split(np.arange(len(step)), min(POINTS, len(step)))
+    kept = _kept(case)  # read again: another seed may have been kept meanwhile
+    kept["seeds"][str(seed)] = {
+        "evaluation": round(learnt["evaluation"], 3), "seconds": round(learnt["seconds"]),
+        "step": [int(step[group[-1]]) for group in groups],
+        "return": [round(float(score[group].mean()), 2) for group in groups]}
+    CURVES.mkdir(exist_ok=True)
+    _file(case).write_text(json.dumps(kept) + "\n")
+
+
+def _ours(case: Case, config: Any, seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
         rl.train(case.algo, case.env, config, env_steps=case.env_steps, seed=seed, run_dir=folder, progress=False)
@@ -108,19 +141,13 @@ def _learn(case: Case, seed: int) -> None:
         result = rl.evaluate(folder, episodes=EPISODES, explore=case.explore)
     known = ~np.isnan(columns["episode/return"])
     step, score = (np.array(columns[name])[known] for name in ("step", "episode/return"))
-    groups = np.array_split(np.arange(len(step)), min(POINTS, len(step)))
-    kept = _kept(case)  # read again: another seed may have been kept meanwhile
-    kept["seeds"][str(seed)] = {
-        "evaluation": round(result.mean, 3), "seconds": round(seconds),
-        "step": [int(step[group[-1]]) for group in groups],
-        "return": [round(float(score[group].mean()), 2) for group in groups]}
-    CURVES.mkdir(exist_ok=True)
-    _file(case).write_text(json.dumps(kept) + "\n")
+    return {"evaluation": result.mean, "seconds": seconds, "step": step, "return": score}
 
 
 def _row(case: Case) -> str:
     runs = _kept(case)["seeds"].values()
     means = np.array([one["evaluation"] for one in runs])
     low, high = bootstrap_interval(means)
-    return (f"| {case.name} | {case.env_steps:,} | {case.goal:g} | {', '.join(f'{mean:g}' for mean in means)} "
+    goal = "–" if case.goal is None else f"{case.goal:g}"
+    return (f"| {case.name} | {case.env_steps:,} | {goal} | {', '.join(f'{mean:g}' for mean in means)} "
             f"| {iqm(means):.4g} ({low:.4g} to {high:.4g}) | {np.median([one['seconds'] for one in runs]):.0f} |")

@@ -150,7 +150,7 @@ def test_commands_on_a_page_are_commands_that_exist(path: Path, capsys: pytest.C
         except SystemExit:
             pytest.fail(f"{line!r}: {capsys.readouterr().err}")
         # another file's class cannot be looked up here
-        if "env" in vars(options) and options.env not in catalog.ENVIRONMENTS and ".py:" not in options.env:
+        if getattr(options, "env", None) and options.env not in catalog.ENVIRONMENTS and ".py:" not in options.env:
             with contextlib.suppress(MissingExtra):
                 origin_of(options.env, {})
 

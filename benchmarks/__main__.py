@@ -1,4 +1,4 @@
-"""python -m benchmarks speed|learning|long [--only TEXT] [--repeats N]: prints one Markdown table."""
+"""python -m benchmarks speed|learning|long|retrieval [--only TEXT] [--repeats N]: prints one Markdown table."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 
-from benchmarks import learning, speed
+from benchmarks import learning, retrieval, speed
 
 
 def main() -> None:
     """Measure and print."""
     measures: dict[str, Callable[[int, str], Iterator[str]]] = {
-        "speed": speed.run, "learning": learning.run, "long": learning.run_long}
+        "speed": speed.run, "learning": learning.run, "long": learning.run_long,
+        "retrieval": retrieval.run}
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("what", choices=tuple(measures))
     parser.add_argument("--only", default="", help="only tasks whose name contains this")

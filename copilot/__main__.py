@@ -1,4 +1,4 @@
-"""`rl-copilot index | doctor | ask | measure | plan | models | serve`, or `python -m copilot …`."""
+"""`rl-copilot index | doctor | ask | conversations | measure | plan | models | serve`, or `python -m copilot …`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from copilot.ablation import ablation, table
-from copilot.about_run import explain, find_run, named_run
-from copilot.assistant import Assistant, Source
+from copilot.assistant import Assistant
 from copilot.collection import Collection, Outcome, collection, collections
 from copilot.corpus import load
 from copilot.doctor import Report, examine, repair
@@ -24,7 +23,7 @@ from copilot.models import MODELS, address, download, models, offer, readable
 from copilot.plan import TrainingPlan, plan_from_text
 from copilot.script import render
 from copilot.serve import MODEL, PORT, serving
-from copilot.stream import settled
+from copilot.terminal import add_ask, add_conversations, agrees, answer, conversations
 from rlcore.config import ConfigError, MissingExtra
 
 _MINE = "mine"                     # the collection of who names none
@@ -35,8 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one sub-command; 0 if it worked, 1 if the index is not well, 2 with a sentence on stderr if it could not."""
     options = _parser().parse_args(arguments)
     try:
-        commands = {"index": _index, "doctor": _doctor, "ask": _ask, "measure": _measure, "plan": _plan,
-                    "models": _models, "serve": _serve}
+        commands = {"index": _index, "doctor": _doctor, "ask": _ask, "conversations": conversations,
+                    "measure": _measure, "plan": _plan, "models": _models, "serve": _serve}
         return commands[options.command](options) or 0
     except (ConfigError, MissingExtra) as error:
         print(f"{error}", file=sys.stderr)
@@ -62,10 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_index(commands.add_parser("index", parents=[opened], help="build the index, or take in your own files"))
     checks = commands.add_parser("doctor", parents=[opened], help="check the index and all collections; 1: not well")
     checks.add_argument("--fix", action="store_true", help="make again what is not well")
-    ask = commands.add_parser("ask", parents=[opened, chosen], help="answer a question, with sources")
-    ask.add_argument("question", nargs="+")
-    ask.add_argument("--run", metavar="FOLDER", help="ask about this run; a run of runs/ may also be named in the "
-                                                     "question")
+    add_ask(commands.add_parser("ask", parents=[opened, chosen], help="answer questions, with sources"))
+    add_conversations(commands.add_parser("conversations", help="list, search, show, rename, delete, export them"))
     measure = commands.add_parser("measure", parents=[opened, chosen], help="answer a file of questions and time it")
     measure.add_argument("--questions", type=Path, required=True, help='JSONL of {"id", "question"}')
     measure.add_argument("--out", type=Path, required=True, help="file of results; of --ablation a folder of them")
@@ -185,19 +182,7 @@ def _show(report: Report) -> None:
 
 
 def _ask(options: argparse.Namespace) -> None:
-    question = " ".join(options.question)
-    sources: tuple[Source, ...] = ()
-    run = find_run(options.run) if options.run else named_run(question)
-    assistant = _open(options)
-    try:
-        for piece, reply in settled(explain(assistant, run, question) if run else assistant.ask(question)):
-            print(piece, end="", flush=True)
-            sources = reply.sources
-    except KeyboardInterrupt:
-        assistant.stop()
-    print()
-    for source in sources:
-        print(f"[{source.number}] {source.path} · {source.heading} {source.url}".rstrip())
+    answer(options, partial(_open, options))
 
 
 def _measure(options: argparse.Namespace) -> None:
@@ -219,17 +204,10 @@ def _models(options: argparse.Namespace) -> None:
         return
     what = offer(address(options.model), options.sha256)
     print(what)
-    if not options.yes and not _agrees(f"Download it to {options.to}? [y/N] "):
+    if not options.yes and not agrees(f"Download it to {options.to}? [y/N] "):
         raise ConfigError("Nothing was downloaded. Answer y, or give --yes.")
     got = download(what, options.to, _progress)
     print(f"{got.path}  SHA-256 {got.sha256}\nUse it with: --llm {got.spec}")
-
-
-def _agrees(question: str) -> bool:
-    try:
-        return input(question).strip().lower() in ("y", "yes")
-    except EOFError:                       # nobody is there to ask
-        return False
 
 
 def _serve(options: argparse.Namespace) -> None:

@@ -13,7 +13,8 @@ from copilot.chunk import Chunk, blocks, sentences
 from copilot.cite import renumbered
 from copilot.corpus import Document
 from copilot.diagnose import Diagnosis, Evidence, Finding, diagnose
-from copilot.llms.base import History
+from copilot.llms.base import Draft, History, Use
+from copilot.llms.turns import drafts
 from copilot.retrieve import Passage
 from copilot.words import content_words, has_chinese, stem, stems
 from rlcore.config import ConfigError
@@ -75,20 +76,22 @@ def explain(assistant: Assistant, folder: Path, question: str = "", history: His
     Raises:
         ConfigError: the folder is no run.
     """
+    stops = assistant.stops
     diagnosis = diagnose(folder)
     sources = Sources()
     text = _composed(assistant, diagnosis, sources)
     if has_chinese(question):
         text = f"> 语料库是英文的。以下根据运行文件得出。\n\n{text}"
-    if isinstance(assistant.answerer, BuiltinAnswerer):
+    if isinstance(assistant.answerer, BuiltinAnswerer) or assistant.stops != stops:
         yield _reply(text, sources.passages, done=True)
         return
     told = question or "Why did this run stop improving, and what should I change?"
     found = replace(assistant.find(told), question=told, passages=(_told(diagnosis, text), *sources.passages))
-    answer = ""
-    for answer in assistant.answerer.stream(found, history):
-        yield _reply(answer, found.passages, done=False)
-    yield _reply(answer or text, found.passages, done=True)
+    draft = Draft("")
+    for draft in drafts(assistant.answerer, found, history) if assistant.stops == stops else ():
+        yield _reply(draft.text, found.passages, done=False)
+    yield (_reply(draft.text, found.passages, done=True, context=draft.use) if draft.text else
+           _reply(text, sources.passages, done=True))
 
 
 def _composed(assistant: Assistant, diagnosis: Diagnosis, sources: Sources) -> str:
@@ -152,11 +155,11 @@ def _told(diagnosis: Diagnosis, text: str) -> Passage:
                    Document(path, f"Run {diagnosis.run.id}", "", {}), 1.0)
 
 
-def _reply(text: str, passages: Sequence[Passage], *, done: bool) -> Reply:
+def _reply(text: str, passages: Sequence[Passage], *, done: bool, context: Use | None = None) -> Reply:
     """A reply whose citations are numbered as they appear."""
     text, order = renumbered(text, len(passages))
     sources = tuple(_source(place, passages[number - 1]) for place, number in enumerate(order, start=1))
-    return Reply(text, sources, abstained=False, done=done)
+    return Reply(text, sources, abstained=False, done=done, context=context)
 
 
 def _source(place: int, passage: Passage) -> Source:

@@ -13,7 +13,8 @@ from copilot.collection import collection
 from copilot.embed import Embedder, SentenceEmbedder
 from copilot.index import open_index
 from copilot.library import Library, open_collection
-from copilot.llms.base import Answerer
+from copilot.llms.base import Answerer, Draft, Use
+from copilot.llms.turns import drafts
 from copilot.plan import Refusal, TrainingPlan, plan_from_text
 from copilot.retrieve import Found, Passage, Retriever
 from copilot.script import render
@@ -21,6 +22,7 @@ from copilot.vocabulary import Term, swapped, without
 from copilot.words import content_words, has_chinese
 from rlcore.catalog import algorithm
 
+_STOPPED = "*Stopped before the first word.*"
 _RECALLED = 2                      # how many earlier questions a follow-up may refer to
 _SHORT = 3                         # a question with fewer content words cannot stand alone
 _REFERS = re.compile(r"\b(?:it|its|they|them|their|that|this|these|those|one|ones|same|former|latter|other|instead)\b|"
@@ -51,14 +53,26 @@ class Reply:
     abstained: bool
     done: bool
     plan: TrainingPlan | Refusal | None = None
+    context: Use | None = None     # of a finished answer that a language model wrote
+
+
+class Stops:
+    """How often somebody has asked to stop: who searches for an answer compares before and after."""
+
+    def __init__(self) -> None:
+        self.count = 0
 
 
 class Assistant:
-    """Answers from one corpus. `answerer` says who writes the answers and may be changed at any time."""
+    """Answers from one corpus. `answerer` says who writes the answers and may be changed at any time.
 
-    def __init__(self, retriever: Retriever, answerer: Answerer | None = None):
+    stops       shared by assistants that are stopped together
+    """
+
+    def __init__(self, retriever: Retriever, answerer: Answerer | None = None, stops: Stops | None = None):
         self.retriever = retriever
         self.answerer: Answerer = answerer or BuiltinAnswerer()
+        self._stops = stops or Stops()
 
     @classmethod
     def open(
@@ -86,15 +100,26 @@ class Assistant:
         self.retriever.find("warm")
 
     def stop(self) -> None:
-        """End the answer that is being written; returns at once."""
+        """End the answer that is being searched for or written; returns at once."""
+        self._stops.count += 1
         self.answerer.stop()
+
+    @property
+    def stops(self) -> int:
+        """How often somebody has asked to stop so far."""
+        return self._stops.count
 
     def ask(self, question: str, history: Sequence[tuple[str, str]] = ()) -> Iterator[Reply]:
         """The reply as it grows; the last one is done."""
         if not question.strip():
             yield Reply("Ask a question about reinforcement learning, or describe a run to train.", (), True, True)
             return
-        yield from self.reply(question, self.find(question, history), history)
+        stops = self.stops
+        found = self.find(question, history)
+        if self.stops != stops:
+            yield Reply(_STOPPED, (), False, True)
+            return
+        yield from self.reply(question, found, history)
 
     def find(self, question: str, history: Sequence[tuple[str, str]] = ()) -> Found:
         """What the corpus has on a question that may follow up on earlier ones."""
@@ -109,11 +134,11 @@ class Assistant:
         elif not found.covered:
             yield _reply(not_covered(found), found, abstained=True)
         else:
-            text = ""
-            for answer in self.answerer.stream(found, history):
-                text = f"{about}\n\n{answer}".strip()
+            text, draft = "", Draft("")
+            for draft in drafts(self.answerer, found, history):
+                text = f"{about}\n\n{draft.text}".strip()
                 yield _reply(text, found, done=False, plan=plan)
-            yield _reply(text or "*Stopped before the first word.*", found, plan=plan)
+            yield _reply(text or _STOPPED, found, plan=plan, context=draft.use if draft.text else None)
 
 
 def standalone(
@@ -155,11 +180,11 @@ def _is_follow_up(question: str) -> bool:
 
 
 def _reply(text: str, found: Found, *, abstained: bool = False, done: bool = True,
-           plan: TrainingPlan | Refusal | None = None) -> Reply:
+           plan: TrainingPlan | Refusal | None = None, context: Use | None = None) -> Reply:
     """A reply whose citations are numbered as they appear, with the sources they name."""
     text, order = cite.renumbered(text, len(found.passages))
     sources = tuple(_source(number, found.passages[place - 1]) for number, place in enumerate(order, start=1))
-    return Reply(text, sources, abstained, done, plan)
+    return Reply(text, sources, abstained, done, plan, context)
 
 
 def _source(number: int, passage: Passage) -> Source:
@@ -172,7 +197,9 @@ def _about(plan: TrainingPlan | Refusal, *, with_script: bool) -> str:
     """What a request for training came to, in words; who asks how it is done gets the script as well."""
     if isinstance(plan, Refusal):
         return f"**This run cannot work.** {plan.reason} {plan.alternative}".strip()
-    changes = ", ".join(f"`{key}` {value}" for key, value in plan.params.items())
+    hindsight = {} if plan.hindsight is None else {"hindsight": plan.hindsight}
+    changed = {**plan.params, **plan.env_options, **hindsight}
+    changes = ", ".join(f"`{key}` {value}" for key, value in changed.items())
     return (f"**Train {algorithm(plan.algo).title} on {plan.env}** for {plan.env_steps:,} environment steps, "
             f"seed {plan.seed}{', with ' + changes if changes else ''}. "
             "Open it as a training plan to review its settings and its script."

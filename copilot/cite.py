@@ -41,6 +41,12 @@ def marks(text: str) -> list[int]:
     return list(dict.fromkeys(int(number) for found in _MARK.findall(plain) for number in found.split(",")))
 
 
+def literal(text: str) -> str:
+    """A quotation whose own bracketed numbers, such as `[64, 64]`, are code, so that nobody takes them for marks."""
+    return _prose(text, lambda plain: _MARK.sub(
+        lambda match: f"{' ' * match.group()[0].isspace()}`{match.group().strip()}`", plain))
+
+
 def verified(text: str, passages: Sequence[str]) -> str:
     """The text with marks that hold.
 

@@ -23,6 +23,7 @@ FORMAT = 1
 _WAIT_S = 10.0                     # how long one process waits for another's write
 _TITLE = 60                        # characters of the first question that name a conversation
 _EXCERPT = 12                      # words around a find
+_BEGINNING = 4                     # characters of an id that may stand for it
 
 Thumb = Literal["up", "down"]
 
@@ -143,6 +144,23 @@ class Conversations:
                 "LEFT JOIN turns ON turns.conversation = c.id GROUP BY c.id ORDER BY changed DESC LIMIT ?",
                 (limit,)).fetchall()
         return [Conversation(*row) for row in rows]
+
+    def named(self, name: str) -> Conversation | None:
+        """The conversation with this id or title, or whose id begins so; None if there is none.
+
+        Raises:
+            ConfigError: there are several, or it is no name.
+        """
+        known, title = self.recent(-1), _title(name).casefold()
+        if not title:
+            raise ConfigError("A conversation is named by its title or its id, not by nothing.")
+        found = [one for one in known if one.id == name] or [
+            one for one in known if one.title.casefold() == title] or [
+            one for one in known if len(name) >= _BEGINNING and one.id.startswith(name)]
+        if len(found) > 1:
+            raise ConfigError(f"'{name}' names {len(found)} conversations. Give an id: "
+                              f"{', '.join(one.id for one in found)}.")
+        return found[0] if found else None
 
     def search(self, text: str, limit: int = 20) -> list[Conversation]:
         """The conversations that speak of this, best first, with the place: every word in one turn, or in the title."""

@@ -102,6 +102,11 @@ class Record:
         return catalog.ENVIRONMENTS.get(str(self.run.config.get("env")))
 
     @property
+    def chosen(self) -> bool:
+        """Whether the environment was made with options, and may be another than the catalogue describes."""
+        return bool(self.run.config.get("env_options"))
+
+    @property
     def title(self) -> str:
         """The algorithm and the environment in words."""
         return f"{self.algo.title if self.algo else self.run.config.get('algo')} on {self.run.config.get('env')}"
@@ -313,7 +318,7 @@ def _entropy(record: Record) -> Iterator[Finding]:
                       f"Raise `entropy_coef` (now {record.config.get('entropy_coef')}), lower `learning_rate` (now "
                       f"{record.config.get('learning_rate')}), or use fewer `epochs`.",
                       (curve.evidence, coef), "Why is my PPO entropy dropping to zero?")
-    elif env and last > 0.98 * math.log(env.act_dim):
+    elif env and not record.chosen and last > 0.98 * math.log(env.act_dim):
         yield Finding("The policy has stayed random",
                       f"The entropy is still {number(last)} of at most {number(math.log(env.act_dim))} nats.",
                       "The policy gets no signal: check that rewards differ between actions, lower `entropy_coef`, or "

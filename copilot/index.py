@@ -111,10 +111,17 @@ class Index:
 
     def closeness(self, vector: Vectors, places: Iterable[int]) -> dict[int, Closeness]:
         """The exact cosine similarities of given chunks to a query."""
+        spans = [(place, self._starts[place], self._starts[place + 1]) for place in places]
+        if not spans:
+            return {}
+        rows = np.concatenate([np.arange(start, end) for _, start, end in spans])
+        values = (self._vectors[rows] @ vector).tolist()
         found: dict[int, Closeness] = {}
-        for place in places:
-            passage, heading, *said = (self._vectors[self._starts[place]:self._starts[place + 1]] @ vector).tolist()
+        first = 0
+        for place, start, end in spans:
+            passage, heading, *said = values[first:first + end - start]
             found[place] = Closeness(passage, heading, tuple(said))
+            first += end - start
         return found
 
     def holds_what_it_should(self) -> bool:

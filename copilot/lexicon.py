@@ -149,6 +149,8 @@ class Variant:
 _Q_LEARNING = frozenset({"dqn", "rainbow", "qrdqn", "iqn", "r2d2", "pqn"})
 _MEMORY = Variant("recurrent {}",
     "recurrent | recurrent PPO | recurrent A2C | RNN | 循环网络 | 循环神经网络 | 循环", "core", "lstm")
+HINDSIGHT = Variant("{}+HER",
+    "!HER | hindsight | hindsight replay | hindsight experience replay | 事后经验回放 | 后见经验回放", "hindsight")
 VARIANTS: tuple[Variant, ...] = (
     Variant("Double {}",
         "double | double DQN | double q | DDQN | D3QN | 双DQN | 双重DQN | 双Q | 双重Q", "double", of=_Q_LEARNING),
@@ -171,7 +173,7 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("{}+PER",
         "!PER | prioritized | prioritized replay | prioritized experience replay | prioritized buffer | 优先经验回放 | "
         "优先级经验回放 | 优先回放", "prioritized"),
-    Variant("{}+HER", "!HER | hindsight | hindsight experience replay | 事后经验回放 | 后见经验回放", "hindsight"),
+    HINDSIGHT,
     Variant("{}+ICM", "ICM | intrinsic curiosity | intrinsic curiosity module | curiosity | 好奇心", "bonus", "icm"),
     Variant("{}+RND", "RND | random network distillation | 随机网络蒸馏", "bonus", "rnd"),
     Variant("{}+NGU", "NGU | never give up", "bonus", "ngu"),
@@ -218,12 +220,12 @@ INCLUDED: dict[str, frozenset[str]] = {
 USUAL_MEMORY = _MEMORY    # names no core: an algorithm that always has one keeps its own
 # With memory, these are algorithms of their own.
 RECURRENT = {"dqn": "r2d2", "td3": "recurrent_td3", "sac": "recurrent_sac"}
-# Additions that are options of `rl.train` and not in a plan → why, and how else.
+# Additions that are options of `rl.train` and not in a plan, or not everywhere → why, and how else.
 RUN_OPTIONS: dict[str, str] = {
     "action_mask": 'No bundled environment says which actions are legal; where one does, in info["action_mask"], '
                    "rl.train(…, action_mask=True) lets the agent choose among them alone.",
-    "hindsight": "A plan has no hindsight replay; in an environment with goals, rl.train(…, hindsight=0.8) has it for "
-                 "off-policy algorithms.",
+    "hindsight": "In any environment with goals, rl.train(…, hindsight=0.8) has hindsight replay for algorithms that "
+                 "replay single steps.",
 }
 
 
@@ -297,6 +299,7 @@ ENV_NAMES: dict[str, str] = {
     "HalfCheetah": "cheetah | 猎豹 | 半猎豹",
     "Walker2d": "walker",
     "Ant": "蚂蚁 | 四足蚂蚁",
+    "BitFlip": "bit flipping env | bit flipping environment | flip bits | flipping bits | 比特翻转 | 位翻转 | 翻转比特",
     "Hopper": "单腿跳 | 单足跳 | 单腿跳跃",
     "Humanoid": "人形机器人 | 人形",
     "Swimmer": "游泳者",
@@ -450,6 +453,8 @@ SETTINGS: dict[str, str] = {
         "eval freq | eval interval | eval every | evaluate every | evaluation interval | test every | 评估间隔 | "
         "评估频率"
     ),
+    "bits": "bit | num bits | n bits | number of bits | 比特 | 比特数 | 位数 | 位",
+    "hindsight": "hindsight share | hindsight ratio | HER ratio | HER share | share of hindsight",
     "save_every": "save freq | save every | checkpoint every | checkpoint interval | 保存间隔",
 }
 

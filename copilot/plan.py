@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from math import isfinite
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from copilot.lexicon import (
     ALGORITHMS,
     FAMILIES,
+    HINDSIGHT,
     INCLUDED,
     NOT_IN_A_PLAN,
     RECURRENT,
@@ -33,6 +34,7 @@ from copilot.request import (
     base,
     blank,
     environments,
+    mentions_in,
     tidy,
     unknown_algorithm,
     unknown_place,
@@ -44,9 +46,13 @@ from rlcore.config import ConfigError, Setting, settings, to_dict
 _CONTINUOUS = re.compile(r"(?<!not )(?<!non-)(?<![a-z])continuous(?!\s*=\s*false)|"
                          r"连续(?!\s*[\d一二三四五六七八九十百]|训练)", re.IGNORECASE)
 _FIRST = ("CartPole-v1", "Pendulum-v1")    # quick ones, where no environment is named
+_WITH_GOALS = "rlcore/BitFlip-v0"    # likewise, for hindsight
 _GPU = re.compile(r"(?<!no )(?<!without )(?<![a-z])(?:gpus?|cuda)(?![a-z])", re.IGNORECASE)
 _GENERAL = {"num_envs", "env_steps", "seed", "target_return"}    # mean the same whatever the algorithm
 _OF_RUN = ("env_steps", "seed", "target_return", "evaluate_episodes", "record_video")
+# What a plan with goals holds beside the algorithm's own config.
+SHARE = Setting("hindsight", "float", None, "share of replayed steps that pursue a goal their episode reached later",
+                0, 1, "")
 _DECLINED = re.compile(r"(?:\bno|\bnot|\bwithout|不用|不要|不加|不带)\s*$", re.IGNORECASE)
 
 
@@ -66,12 +72,16 @@ class TrainingPlan:
     target_return: float | None = None
     evaluate_episodes: int = 20
     record_video: bool = True
+    env_options: Mapping[str, Any] = field(default_factory=dict)    # that the environment is made with
+    hindsight: float | None = None    # share of replayed steps with another goal
     notes: tuple[str, ...] = ()    # what the reader of the request assumed or left out
 
     def __post_init__(self) -> None:
         if problem := catalog.refusal(self.algo, self.env):
             raise ConfigError(problem)
         checked = to_dict(catalog.config_for(self.algo, self.env, self.params))
+        object.__setattr__(self, "env_options", catalog.options_for(self.env, self.env_options))
+        self._check_hindsight(checked.get("n_step", 1))
         object.__setattr__(self, "algo", catalog.algorithm(self.algo).name)
         object.__setattr__(self, "params", {name: checked[name] for name in self.params})
         for name, low in (("env_steps", 1), ("seed", 0), ("evaluate_episodes", 1)):
@@ -81,10 +91,22 @@ class TrainingPlan:
         if self.target_return is not None and not isfinite(self.target_return):
             raise ConfigError(f"target_return={self.target_return!r} must be a finite number.")
 
+    def _check_hindsight(self, n_step: int) -> None:
+        if self.hindsight is None:
+            return
+        if problem := catalog.no_hindsight(self.algo, self.env):
+            raise ConfigError(problem)
+        if not 0 <= self.hindsight <= 1:
+            raise ConfigError(f"hindsight={self.hindsight} must be {SHARE.range}.")
+        if n_step != 1:
+            raise ConfigError(f"hindsight={self.hindsight} asks for the reward of single steps: n_step={n_step} must "
+                              "be 1.")
+
     @property
     def title(self) -> str:
         """The algorithm with the additions that were asked for: `Double DQN`."""
-        added = [one for one in VARIANTS if self.params.get(one.setting) == one.value]
+        has = {**self.params, "hindsight": self.hindsight is not None}
+        added = [one for one in VARIANTS if has.get(one.setting) == one.value]
         return _titled(self.algo, catalog.algorithm(self.algo).title, added)
 
     @property
@@ -113,7 +135,8 @@ def plan_from_text(request: str) -> TrainingPlan | Refusal | None:
     """The plan that a chat message orders; None if it does not order any."""
     text = tidy(request)
     named, places = algorithms(text), environments(text)
-    return _decide(text, named, places) if asks_to_train(text, named, places) else None
+    methods = named or mentions_in(text, [("hindsight", pattern(HINDSIGHT.names))])    # "use HER on …" orders a run
+    return _decide(text, named, places) if asks_to_train(text, methods, places) else None
 
 
 def plan_for(request: str) -> TrainingPlan | Refusal:
@@ -151,7 +174,11 @@ class _Place:
 
     @property
     def goal(self) -> bool:
-        return self.family is not None and self.family.goal
+        return self.family.goal if self.family else self.listed and catalog.environment(self.name).gives_goals
+
+    @property
+    def listed(self) -> bool:
+        return self.name in catalog.ENVIRONMENTS
 
     @property
     def agents(self) -> bool:
@@ -248,18 +275,20 @@ def _decide(text: str, named: Sequence[Mention], places: Sequence[Mention]) -> T
     method, variants = _with_memory(method, _variants(blank(text, places), method.name, named))
     added = [one for one, value in variants.items() if one.essential and value]
     title = _titled(method.name, method.title, added)
+    back = HINDSIGHT in added
     reason = _why_not(method, place, title, added)
     if not reason:
         try:
             return _draft(bare, method.name, place.name, variants, notes)
         except ConfigError as error:
             reason = str(error)
-    return Refusal(reason, _offer(bare, method, place), title, place.name)
+    return Refusal(reason, _offer(bare, method, place, back=back), title, place.name)
 
 
 def _subject(bare: str, named: Sequence[Mention], places: Sequence[Mention]) -> tuple[_Method, _Place, list[str]]:
     """The algorithm and the environment of a request, chosen where only the other one is named."""
     continuous, notes = bool(_CONTINUOUS.search(bare)), []
+    back = bool(_variants(bare, "", ()).get(HINDSIGHT))
     place = _place(places[0].key, places[0].text, continuous) if places else None
     if place is None and (name := unknown_place(bare)):
         place = _Place(_clean(name))
@@ -268,10 +297,13 @@ def _subject(bare: str, named: Sequence[Mention], places: Sequence[Mention]) -> 
     elif (name := unknown_algorithm(bare)) and not any(pattern(one.names).fullmatch(name) for one in VARIANTS):
         method = _Method("", _clean(name), frozenset(), ("ppo",))
     else:
-        method = _method("sac" if (place.acts == {"continuous"} if place else continuous) else "ppo")
+        goals = place.goal if place else back
+        method = _method("sac" if (place.acts == {"continuous"} if place else continuous) else
+                         "dqn" if goals else "ppo")
         notes.append(f"No algorithm was named; {method.title} is the usual first choice here.")
     if place is None:
-        place = _place(base(_FIRST[continuous or method.acts == {"continuous"}]), "", False)
+        first = _FIRST[continuous or method.acts == {"continuous"}]
+        place = _place(base(_WITH_GOALS if back and first == _FIRST[0] else first), "", False)
         notes.append(f"No environment was named; {place.name} is a quick first one.")
     others = {one.text for one in named if one.key != named[0].key and not _only_adds(one, method)}
     others |= {one.text for one in places if one.key != places[0].key and not {one.key, one.text} & WEAK_ENV_NAMES}
@@ -296,15 +328,19 @@ def _why_not(method: _Method, place: _Place, title: str, added: Sequence[Variant
         needs = " or ".join(sorted(method.acts))
         return (catalog.refusal(method.name, place.name) if known and not place.family else
                 f"{title} needs a {needs} action space, but {place.name} has {has} one.")
+    back = HINDSIGHT in added and place.listed
+    if back and known and (reason := catalog.no_hindsight(method.name, place.name)):
+        return reason
     if place.acts and method.agents and not place.agents:
         return f"{title} trains several agents together, and {place.name} has a single one."
     missing = []
     if not place.acts:
         missing.append(f"'{place.name}' is an unknown environment")
-    options = [one.setting for one in added if one.setting in RUN_OPTIONS and known]
+    options = [one.setting for one in added if one.setting in RUN_OPTIONS and known and not (back and one is HINDSIGHT)]
     if not method.acts:
         missing.append(f"'{title}' is an unknown algorithm")
-    elif not known or {one.setting for one in added} - {*_own(method.name), *INCLUDED.get(method.name, ()), *options}:
+    elif not known or {one.setting for one in added} - {*_own(method.name), *RUN_OPTIONS,
+                                                        *INCLUDED.get(method.name, ())}:
         missing.append(f"rlcore does not have {title} yet")
     if place.family:
         extra = f"; rl.train takes it by its id once rl-copilot[{place.family.extra}] is installed"
@@ -312,9 +348,14 @@ def _why_not(method: _Method, place: _Place, title: str, added: Sequence[Variant
     return " ".join([f"{', and '.join(missing)}."] * bool(missing) + [RUN_OPTIONS[name] for name in options])
 
 
-def _offer(bare: str, method: _Method, place: _Place) -> str:
-    """The nearest request that can be met, as a sentence that `plan_from_text` reads."""
+def _offer(bare: str, method: _Method, place: _Place, *, back: bool) -> str:
+    """The nearest request that can be met, as a sentence that `plan_from_text` reads.
+
+    back: hindsight was asked for.
+    """
     algos = [name for name in (*method.like, "ppo") if name in catalog.ALGORITHMS]
+    if back and place.goal and place.listed:
+        algos = [name for name in (*algos, *catalog.ALGORITHMS) if catalog.ALGORITHMS[name].looks_back]
     env = place.family.like if place.family else place.name
     if method.acts and not method.acts & place.acts:    # LunarLander has a continuous twin
         twin = env.replace("Continuous-", "-") if "Continuous-" in env else env.replace("-", "Continuous-")
@@ -329,9 +370,11 @@ def _offer(bare: str, method: _Method, place: _Place) -> str:
         plan = _draft(bare, algo, env, {}, ())
     except ConfigError:    # the request's own settings are what cannot be
         plan = _draft("", algo, env, {}, ())
-    shared = {name: value for name, value in _asked(plan).items() if algo == method.name or name in _GENERAL}
+    kept = {*_GENERAL, *plan.env_options}
+    shared = {name: value for name, value in _asked(plan).items() if algo == method.name or name in kept}
     asked = ", ".join(f"{name}={value}" for name, value in shared.items())
-    return f"Train {catalog.algorithm(algo).title} on {env}{f' with {asked}' if asked else ''}."
+    how = " with hindsight" if plan.hindsight is not None else ""
+    return f"Train {catalog.algorithm(algo).title}{how} on {env}{f' with {asked}' if asked else ''}."
 
 
 def _lacks_cost(algo: str, env: str) -> bool:
@@ -346,11 +389,12 @@ def _draft(bare: str, algo: str, env: str, variants: Mapping[Variant, object], n
         ConfigError: a setting that cannot be.
     """
     own, title, said = _own(algo), catalog.algorithm(algo).title, list(notes)
-    wishes = read_wishes(bare, list(own.values()))
+    options, back = {item.name: item for item in catalog.option_settings(env)}, variants.get(HINDSIGHT)
+    wishes = read_wishes(bare, [*own.values(), *options.values(), *[SHARE] * bool(back)])
     takes = {*own, "learning_rate_decay"} if "learning_rate_steps" in own else {*own}    # one said as the other
     values = {one.setting: value for one, value in variants.items() if one.setting in takes} | wishes.values
     for one in variants:
-        said += _unheeded(algo, one, variants[one]) if one.setting not in takes else []
+        said += _unheeded(algo, one, variants[one]) if one.setting not in takes and one is not HINDSIGHT else []
     if _GPU.search(bare):
         said.append("This plan trains on the CPU; for a GPU, pass device=\"cuda\" to rl.train in the script.")
     run: dict[str, Any] = {"env_steps": catalog.preset(algo, env).env_steps, "seed": 1}
@@ -358,6 +402,11 @@ def _draft(bare: str, algo: str, env: str, variants: Mapping[Variant, object], n
     if run.get("target_return") == "solved":
         run["target_return"] = catalog.environment(env).solved_at
         said += [] if run["target_return"] is not None else [f"{env} has no agreed score at which to stop."]
+    run["env_options"] = {name: values.pop(name) for name in options if name in values}
+    if back is not False:
+        run["hindsight"] = values.pop("hindsight", catalog.hindsight(algo, env))
+    if back is None:
+        said += _on_goals(algo, env, run["hindsight"])
     said += _translate(algo, env, run["env_steps"], values)
     for name, value in values.items():
         if name not in own:
@@ -366,6 +415,15 @@ def _draft(bare: str, algo: str, env: str, variants: Mapping[Variant, object], n
         said.append(f"Not understood, left out: {', '.join(wishes.strays)}.")
     params = {name: values[name] for name in own if name in values}
     return TrainingPlan(algo, env, params=params, notes=tuple(said), **run)
+
+
+def _on_goals(algo: str, env: str, share: float | None) -> list[str]:
+    """What to say of hindsight where nobody spoke of it."""
+    if not catalog.environment(env).gives_goals:
+        return []
+    if share is None:
+        return [f"{catalog.no_hindsight(algo, env)} Without it next to nothing is learned here."]
+    return [f"hindsight={share}, because chance hardly ever reaches a goal here; without hindsight leaves it out."]
 
 
 def _unheeded(algo: str, one: Variant, value: object) -> list[str]:
@@ -440,8 +498,9 @@ def _divisor(number: int, wish: int) -> int:
 def _asked(plan: TrainingPlan) -> dict[str, Any]:
     """What makes this plan differ from the plain one for its algorithm and environment."""
     usual = {"env_steps": catalog.preset(plan.algo, plan.env).env_steps, "seed": 1, "target_return": None,
-             "evaluate_episodes": 20}
-    return dict(plan.params) | {name: getattr(plan, name) for name in usual if getattr(plan, name) != usual[name]}
+             "evaluate_episodes": 20, "hindsight": catalog.hindsight(plan.algo, plan.env)}
+    return {**plan.params, **plan.env_options} | {
+        name: getattr(plan, name) for name in usual if getattr(plan, name) != usual[name]}
 
 
 def describe(plan: TrainingPlan) -> str:
@@ -451,6 +510,10 @@ def describe(plan: TrainingPlan) -> str:
     rows = [("env_steps", f"{plan.env_steps:,}", f"{preset.env_steps:,}", "environment steps in all"),
             ("seed", plan.seed, "", "same seed, same machine: same run"),
             *((name, value, items[name].default, items[name].help) for name, value in plan.changes.items())]
+    options = {item.name: item for item in catalog.option_settings(plan.env)}
+    rows += [(name, value, options[name].default, options[name].help) for name, value in plan.env_options.items()]
+    if plan.hindsight is not None:
+        rows.append((SHARE.name, plan.hindsight, "", SHARE.help))
     if plan.target_return is not None:
         rows.append(("target_return", plan.target_return, "", "stop early at this mean return"))
     lines = [f"**{plan.title} on {plan.env}** — {place.summary}", "",

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from copilot.chunk import blocks, sentences
+from copilot.cite import literal
 
 # A sentence that starts so rests on the one before it.
 _RESTS = re.compile(r"(?:It|Its|This|That|These|Those|They|Their|Such|But|However|Then|So|Therefore|Hence|Otherwise|"
@@ -141,5 +142,5 @@ def cited(group: Sequence[Piece], number: int) -> str:
 
 def _marked(text: str, number: int) -> str:
     """One paragraph or item on one line, with its mark before a final colon or else at its end."""
-    text = text[:len(text) - len(text.lstrip())] + " ".join(text.split())
+    text = text[:len(text) - len(text.lstrip())] + literal(" ".join(text.split()))
     return f"{text[:-1]} [{number}]:" if text.endswith(":") else f"{text} [{number}]"

@@ -39,8 +39,8 @@ class Recipe:
 
     fields: tuple[float, ...] = FIELDS     # of title, heading, aliases and body in BM25
     dense: float = 0.75            # of meaning against words in a passage's score
-    statements: float = 0.5        # of its best statements in a passage's meaning
-    headings: float = 0.2          # of its heading; the passage as a whole has the rest
+    statements: float = 0.3        # of its best statements in a passage's meaning
+    headings: float = 0.3          # of its heading; the passage as a whole has the rest
     asked: float = 0.03            # for an entry of the FAQ: it is written as people ask
     fusion: Literal["normalised", "rrf"] = "normalised"
     expands: bool = True           # glossary: other names' main name, Chinese into English

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from math import isfinite
 
-from copilot.plan import TrainingPlan
+from copilot.plan import SHARE, TrainingPlan
 from rlcore import catalog
 from rlcore.config import settings
 
@@ -37,15 +37,29 @@ def render(plan: TrainingPlan) -> str:
         "",
         'if __name__ == "__main__":',
     ]
+    chosen, meanings = _chosen(plan)
+    lines += [f"    # {meaning}" for meaning in meanings]
     stop = f"target_return={_literal(plan.target_return)}, " if plan.target_return is not None else ""
     lines += [
-        f'    rl.train("{plan.algo}", "{plan.env}", CONFIG,',
+        f'    rl.train("{plan.algo}", "{plan.env}", CONFIG,{chosen}',
         f"             env_steps={plan.env_steps:_}, seed={plan.seed}, {stop}run_dir=RUN)",
         f"    print(rl.evaluate(RUN, episodes={plan.evaluate_episodes}))",
     ]
     if plan.record_video:
         lines.append('    print("Video:", rl.record_video(RUN))')
     return "\n".join(lines) + "\n"
+
+
+def _chosen(plan: TrainingPlan) -> tuple[str, list[str]]:
+    """The arguments for a plan's goals and its environment's options, and what each means."""
+    helps = {item.name: item.help for item in [*catalog.option_settings(plan.env), SHARE]}
+    given, named = "", [*plan.env_options]
+    if plan.env_options:
+        options = ", ".join(f'"{name}": {_literal(value)}' for name, value in plan.env_options.items())
+        given += f" env_options={{{options}}},"
+    if plan.hindsight is not None:
+        given, named = f"{given} hindsight={_literal(plan.hindsight)},", [*named, SHARE.name]
+    return given, [f"{name}: {helps[name]}" for name in named]
 
 
 def _arguments(plan: TrainingPlan) -> str:

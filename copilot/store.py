@@ -29,7 +29,7 @@ from copilot.index import Damaged
 from copilot.ingest.child import Read
 from copilot.words import spaced
 
-FORMAT = 1                         # raise it when what an update writes changes
+FORMAT = 2                         # raise it when what an update writes changes
 SEARCHED = 2                       # vectors of a passage that are searched: its own and its heading's
 _BATCH = 256                       # passages that get their vectors in one transaction
 _EXACT, _SHARE = 2000, 0.25        # passages, or share of them, that Chroma may lack or have too many

@@ -126,6 +126,11 @@ def stem(word: str) -> str:
     return _ENDING.sub("", word) if len(word) > 4 else word
 
 
+@lru_cache(maxsize=1 << 16)
+def _own_stems(word: str) -> frozenset[str]:
+    return frozenset(map(stem, (word, *_INNER.split(word))))
+
+
 def stems(text: str) -> set[str]:
     """The stems of all words of a text, of hyphenated ones also those of their parts."""
-    return {stem(part) for word in _WORD.findall(text.lower()) for part in (word, *_INNER.split(word))}
+    return set().union(*map(_own_stems, _WORD.findall(text.lower())))

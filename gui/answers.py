@@ -103,8 +103,14 @@ def messages(turns: Sequence[Turn]) -> list[dict[str, Any]]:
     shown: list[dict[str, Any]] = []
     for place, turn in enumerate(turns):
         shown.append({"role": "user", "content": turn.question})
-        shown.append({"role": "assistant", "content": linked(turn.text, place)})
+        shown.append({"role": "assistant", "content": [linked(turn.text, place), *_context(turn)]})
     return shown
+
+
+def _context(turn: Turn) -> list[str]:
+    """What an answer's prompt took of a language model's context window, as a part of the message of its own."""
+    use = turn.reply.context if turn.reply and not turn.error else None
+    return [str(use)] if use else []
 
 
 def thumbs(turns: Sequence[Turn]) -> list[str | None]:

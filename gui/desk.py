@@ -8,7 +8,7 @@ from pathlib import Path
 
 from copilot import about_run
 from copilot.answer import BuiltinAnswerer
-from copilot.assistant import Assistant, Reply
+from copilot.assistant import Assistant, Reply, Stops
 from copilot.collection import Outcome, collection
 from copilot.embed import Embedder, SentenceEmbedder
 from copilot.index import Index, open_index
@@ -31,7 +31,7 @@ class Desk:
         self._index, self._embedder, self._documents, self._runs = index, embedder, documents, runs
         self.answerer: Answerer = BuiltinAnswerer()
         self.spec = "builtin"
-        self._opening = threading.Lock()
+        self._opening, self._stops = threading.Lock(), Stops()
         self._retrievers: dict[tuple[str, ...], Retriever] = {}
 
     @classmethod
@@ -54,7 +54,7 @@ class Desk:
                 parts = [open_collection(collection(self._documents, name), self._embedder) for name in names]
                 self._retrievers[names] = Retriever(Library(self._index, parts) if parts else self._index,
                                                     self._embedder)
-            return Assistant(self._retrievers[names], self.answerer)
+            return Assistant(self._retrievers[names], self.answerer, self._stops)
 
     def ask(self, question: str, history: History = (), collections: Sequence[str] = ()) -> Iterator[Reply]:
         """The reply as it grows: about the run that the question names, or else from what is searched."""
@@ -65,7 +65,8 @@ class Desk:
         return about_run.explain(self.assistant(), run)
 
     def stop(self) -> None:
-        """End the answer that is being written; returns at once."""
+        """End the answer that is being searched for or written; returns at once."""
+        self._stops.count += 1
         self.answerer.stop()
 
     def choose(self, spec: str) -> None:

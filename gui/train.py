@@ -12,14 +12,25 @@ from typing import Any
 
 import gradio as gr
 
-from copilot.plan import TrainingPlan
+from copilot.plan import SHARE, TrainingPlan
 from copilot.script import render
 from gui import form
 from gui.code import code_html
 from gui.parts import Card, cards, count, notice, page_head, short
 from gui.theme import PICK, pane
 from rlcore import runs
-from rlcore.catalog import ALGORITHMS, ENVIRONMENTS, Environment, algorithm, config_class, config_for, preset, refusal
+from rlcore.catalog import (
+    ALGORITHMS,
+    ENVIRONMENTS,
+    Environment,
+    algorithm,
+    config_class,
+    config_for,
+    hindsight,
+    option_settings,
+    preset,
+    refusal,
+)
 from rlcore.config import ConfigError, Setting, settings, to_dict
 
 FAMILIES = list(dict.fromkeys(entry.family for entry in ENVIRONMENTS.values()))
@@ -45,10 +56,22 @@ class Draft:
     typed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)   # algorithm → setting → text
 
 
+def of_goals(draft: Draft) -> list[Setting]:
+    """The share of hindsight, where there are goals and the algorithm can use them."""
+    return [] if hindsight(draft.algo, draft.env) is None else [SHARE]
+
+
+def of_run(draft: Draft) -> list[Setting]:
+    """The settings of a draft that are not its algorithm's."""
+    return [*_RUN, *option_settings(draft.env), *of_goals(draft)]
+
+
 def usual(draft: Draft) -> dict[str, str]:
     """The text of every field before anything is typed: the environment's preset, or the defaults."""
     config = to_dict(config_for(draft.algo, draft.env))
-    run = {item.name: item.default for item in _RUN} | {"env_steps": preset(draft.algo, draft.env).env_steps}
+    run = {item.name: item.default for item in of_run(draft)}
+    run["env_steps"] = preset(draft.algo, draft.env).env_steps
+    run |= {item.name: hindsight(draft.algo, draft.env) for item in of_goals(draft)}
     return {name: form.text_of(value) for name, value in (run | config).items()}
 
 
@@ -61,17 +84,19 @@ def texts(draft: Draft) -> dict[str, str]:
 
 def edit(draft: Draft, values: Mapping[str, str]) -> Draft:
     """The draft after the form changed; what equals the usual value is not kept, so that presets still apply."""
-    known, of_run = usual(draft), {item.name for item in _RUN}
+    known, own = usual(draft), {item.name for item in of_run(draft)}
     changed = {name: text for name, text in values.items() if name in known and text != known[name]}
-    run = {name: text for name, text in changed.items() if name in of_run}
-    config = {name: text for name, text in changed.items() if name not in of_run}
+    run = {name: text for name, text in draft.run.items() if name not in known}    # typed for another environment
+    run |= {name: text for name, text in changed.items() if name in own}
+    config = {name: text for name, text in changed.items() if name not in own}
     return replace(draft, run=run, typed={**draft.typed, draft.algo: config})
 
 
 def choose_env(draft: Draft, env: str) -> Draft:
-    """The draft for another environment; an algorithm that cannot act there makes way for one that can."""
-    able = draft.algo if not refusal(draft.algo, env) else next(name for name in ALGORITHMS if not refusal(name, env))
-    return replace(draft, env=env, algo=able)
+    """The draft for another environment; an algorithm that cannot act there, or pursue its goals, makes way."""
+    able = [name for name in (draft.algo, *ALGORITHMS) if not refusal(name, env)]
+    reach = [name for name in able if hindsight(name, env) is not None] if ENVIRONMENTS[env].gives_goals else able
+    return replace(draft, env=env, algo=reach[0])
 
 
 def plan_of(draft: Draft) -> TrainingPlan:
@@ -81,19 +106,23 @@ def plan_of(draft: Draft) -> TrainingPlan:
         ConfigError: the first text that cannot work, in one sentence.
     """
     written, known = texts(draft), usual(draft)
-    run = {item.name: form.value_of(item, written[item.name]) for item in _RUN}
+    run = {item.name: form.value_of(item, written[item.name]) for item in of_run(draft)}
     params = {item.name: form.value_of(item, written[item.name]) for item in settings(config_class(draft.algo))
               if written[item.name] != known[item.name]}
-    for item in _RUN:
-        if item.low is not None and run[item.name] < item.low:
+    for item in of_run(draft):
+        low, high, value = item.low, item.high, run[item.name]
+        if value is not None and ((low is not None and value < low) or (high is not None and value > high)):
             raise ConfigError(f"{item.name}={written[item.name]} must be {form.span(item)}.")
-    return TrainingPlan(algo=draft.algo, env=draft.env, params=params, **run)
+    options = {item.name: run.pop(item.name) for item in option_settings(draft.env)}
+    chosen = {name: value for name, value in options.items() if written[name] != known[name]}
+    return TrainingPlan(algo=draft.algo, env=draft.env, params=params, env_options=chosen, **run)
 
 
 def draft_of(plan: TrainingPlan) -> Draft:
     """The form filled in as a plan says; the inverse of `plan_of`."""
     empty = Draft(env=plan.env, algo=plan.algo)
-    run = {item.name: form.text_of(getattr(plan, item.name)) for item in _RUN}
+    held = {**vars(plan), **{item.name: item.default for item in option_settings(plan.env)}, **plan.env_options}
+    run = {item.name: form.text_of(held[item.name]) for item in of_run(empty)}
     return edit(empty, run | {name: form.text_of(value) for name, value in plan.params.items()})
 
 
@@ -109,7 +138,9 @@ def groups(draft: Draft) -> list[tuple[str, list[Setting]]]:
     """The fields in the order they are shown: common ones, then the rest."""
     items = {item.name: item for item in settings(config_class(draft.algo))}
     first = [items.pop(name) for name in [name for name in form.COMMON if name in items][:6]]
-    return [("Common", [_STEPS, _SEED, *first]), (f"All {algorithm(draft.algo).title} settings", list(items.values())),
+    about = [*option_settings(draft.env), *of_goals(draft)]
+    return [("Common", [_STEPS, _SEED, *about, *first]),
+            (f"All {algorithm(draft.algo).title} settings", list(items.values())),
             ("Stop early, evaluate, record", [_TARGET, _EPISODES, _VIDEO])]
 
 

@@ -46,6 +46,7 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text)
         sub.add_argument("run", type=Path, help="a run's folder")
         sub.set_defaults(run_command=command)
+        sub.add_argument("--encoder", metavar="MODULE:CLASS", help="the run's own encoder, whose module you trust")
         if name == "evaluate":
             sub.add_argument("--episodes", type=int, default=20)
             sub.add_argument("--seed", type=int, default=10_000, help="of the first environment")
@@ -53,6 +54,9 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
         if name == "resume":
             sub.add_argument("--env_steps", type=int, help="a new length, counted from the run's beginning")
         else:
+            sub.add_argument("--env", help="another environment with the same spaces; the run's own if not given")
+            sub.add_argument("--env_options", type=yaml.safe_load, metavar="YAML",
+                             help="what to change of the environment's options, such as '{max_episode_steps: 200}'")
             sub.add_argument("--checkpoint", default="last", type=lambda word: int(word) if word.isdigit() else word,
                              help="last, best, or the step of one that was kept")
     shower = commands.add_parser("describe", help="print an agent's networks, shapes and optimisers")
@@ -118,6 +122,7 @@ def _add_train(sub: argparse.ArgumentParser, arguments: list[str]) -> None:
     sub.add_argument("--start_from", type=Path, help="a run whose last agent this one begins as")
     sub.add_argument("--freeze", nargs="+", metavar="WORD",
                      help="parameters whose names, as describe prints them, contain one of these stay as they are")
+    sub.add_argument("--encoder", metavar="MODULE:CLASS", help="a torch.nn.Module of yours that reads observations")
     sub.add_argument("--hindsight", type=float, metavar="SHARE",
                      help="share of replayed steps that pursue a goal their episode reached later; 0.8 is usual")
     sub.add_argument("--compiled", action=argparse.BooleanOptionalAction,
@@ -170,6 +175,9 @@ def _read_config(path: Path, algo: catalog.Algorithm, given: Mapping[str, Any]) 
         content = {name: value for name, value in content.items() if name in run_options} | content["config"]
         if "sampler" in given:  # another one may need another engine
             content.pop("backend", None)
+    if content.get("encoder") and "encoder" not in given:
+        raise ConfigError(f"--config {path} names the encoder '{content['encoder']}'. If you trust its module, add "
+                          f"--encoder {content['encoder']}.")
     known = run_options | _setting_names(algo.name)
     for name in content.keys() - known:
         raise ConfigError(f"--config {path}: {algo.title} has no setting and train no option "
@@ -190,20 +198,26 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 def _resume(options: argparse.Namespace) -> None:
     from rlcore.training import resume
 
-    resume(options.run, env_steps=options.env_steps)
+    resume(options.run, encoder=options.encoder, env_steps=options.env_steps)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
     from rlcore.evaluation.evaluate import evaluate
+    from rlcore.restore import encoder_class
 
-    logging.info("%s", evaluate(options.run, episodes=options.episodes, which=options.checkpoint,
-                                seed=options.seed, explore=options.explore))
+    encoder_class(options.encoder)  # imports its module
+    logging.info("%s", evaluate(options.run, options.env, env_options=options.env_options,
+                                episodes=options.episodes, which=options.checkpoint, seed=options.seed,
+                                explore=options.explore))
 
 
 def _video(options: argparse.Namespace) -> None:
     from rlcore.evaluation.video import record_video
+    from rlcore.restore import encoder_class
 
-    logging.info("%s", record_video(options.run, which=options.checkpoint))
+    encoder_class(options.encoder)  # imports its module
+    logging.info("%s", record_video(options.run, options.env, env_options=options.env_options,
+                                    which=options.checkpoint))
 
 
 def _describe(options: argparse.Namespace) -> None:

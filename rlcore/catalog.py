@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from rlcore.config import ConfigError, build, nearest
+from rlcore.config import ConfigError, Setting, build, check_ranges, nearest, setting, settings, to_dict
 
 Acts = Literal["discrete", "continuous", "multi_discrete", "multi_binary"]
 _ANY: frozenset[Acts] = frozenset({"discrete", "continuous", "multi_discrete", "multi_binary"})
@@ -19,6 +19,8 @@ _DISCRETE: frozenset[Acts] = frozenset({"discrete"})
 _CONTINUOUS: frozenset[Acts] = frozenset({"continuous"})
 _NOT_DISCRETE = {"discrete": "dqn", "multi_discrete": "ppo", "multi_binary": "ppo"}
 _NOT_CONTINUOUS = {"continuous": "sac", "multi_discrete": "ppo", "multi_binary": "ppo"}
+
+HINDSIGHT = 0.8    # the usual share of replayed steps with another goal: four to one (Andrychowicz et al. 2017, §4.5)
 
 
 class UnknownName(ConfigError):
@@ -44,6 +46,8 @@ class Algorithm:
     instead: Mapping[str, str]     # action kind it cannot do → the algorithm to offer
     weighs_actions: bool = False   # on-policy, and corrects for an older policy having acted
     needs_cost: bool = False       # learns from info["cost"] too
+    freezes: bool = True           # can keep parts of its networks as they are
+    sequences: bool = False        # replays sequences instead of single steps
 
     @property
     def module(self) -> str:
@@ -55,6 +59,11 @@ class Algorithm:
         """The agent's class; its config is named after it."""
         return self.title.replace("-", "")
 
+    @property
+    def looks_back(self) -> bool:
+        """Whether hindsight can give what it replays another goal."""
+        return self.loop == "off_policy" and not self.sequences
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -65,21 +74,33 @@ class Preset:
     source: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class BitFlipOptions:
+    """What a plan may choose of rlcore/BitFlip-v0."""
+
+    bits: int = setting(8, "switches to bring to the goal; an episode has as many steps", low=2, high=64)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
 @dataclass(frozen=True)
 class Environment:
     """One environment: its spaces, the score that counts as solved, presets per algorithm."""
 
     id: str
     title: str
-    family: Literal["classic control", "Box2D", "MuJoCo", "with costs"]
+    family: Literal["classic control", "Box2D", "MuJoCo", "with costs", "with goals"]
     acts: Acts
-    obs_dim: int
+    obs_dim: int                   # numbers in an observation, over all its parts
     act_dim: int                   # number of actions if discrete, of dimensions if continuous
     solved_at: float | None        # mean return that counts as solved; None where nobody agreed on one
     max_steps: int                 # time limit in env steps
     summary: str
     presets: Mapping[str, Preset] = field(default_factory=dict)
     gives_cost: bool = False       # tells info["cost"]
+    gives_goals: bool = False      # observations hold an achieved and a desired goal
+    options: type[Any] | None = None   # of its constructor, those that a plan may choose
 
 
 ALGORITHMS: dict[str, Algorithm] = {
@@ -97,6 +118,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         Algorithm(
             "trpo", "TRPO", "Trust Region Policy Optimization", "on_policy", _ANY,
             "1502.05477", 2015, "Steps as far as a bound on the policy's change allows; steady and hard to break.", {},
+            freezes=False,
         ),
         Algorithm(
             "ppo_lagrangian", "PPO-Lagrangian", "PPO with a PID-controlled Lagrange multiplier", "on_policy", _ANY,
@@ -131,6 +153,7 @@ ALGORITHMS: dict[str, Algorithm] = {
             "r2d2", "R2D2", "Recurrent Replay Distributed DQN", "off_policy", _DISCRETE,
             "", 2019, "Q-learning with memory, from replayed sequences, for tasks that must be remembered.",
             _NOT_CONTINUOUS | {"continuous": "recurrent_sac"},
+            sequences=True,
         ),
         Algorithm(
             "sac", "SAC", "Soft Actor-Critic", "off_policy", _CONTINUOUS,
@@ -171,11 +194,13 @@ ALGORITHMS: dict[str, Algorithm] = {
             "recurrent_td3", "Recurrent-TD3", "Recurrent Twin Delayed DDPG", "off_policy", _CONTINUOUS,
             "2110.05038", 2021, "TD3 with memory, for continuous control of what is only partly seen.",
             _NOT_DISCRETE | {"discrete": "r2d2"},
+            sequences=True,
         ),
         Algorithm(
             "recurrent_sac", "Recurrent-SAC", "Recurrent Soft Actor-Critic", "off_policy", _CONTINUOUS,
             "2110.05038", 2021, "SAC with memory, for continuous control of what is only partly seen.",
             _NOT_DISCRETE | {"discrete": "r2d2"},
+            sequences=True,
         ),
     )
 }
@@ -193,6 +218,17 @@ _MUJOCO: dict[str, Preset] = {
     "td3": Preset(1_000_000, {"learning_starts": 25_000}, "the code of Fujimoto et al. 2018"),
     "tqc": Preset(1_000_000, {"learning_starts": 10_000}, _ZOO),
     "redq": Preset(300_000, {}, "Chen et al. 2021, appendix"),
+}
+
+_LOOKING_BACK = {
+    "num_envs": 8, "train_every": 8, "updates": 4, "batch_size": 128, "learning_rate": 2e-3, "gamma": 0.95,
+    "target_every": 40, "learning_starts": 500,
+}
+_FOR_HINDSIGHT = f"tuned with rlcore, for hindsight={HINDSIGHT}"
+_BIT_FLIP: dict[str, Preset] = {
+    **dict.fromkeys(("dqn", "qrdqn", "iqn"), Preset(
+        24_000, {**_LOOKING_BACK, "epsilon_end": 0.1, "epsilon_steps": 4_000}, _FOR_HINDSIGHT)),
+    "rainbow": Preset(40_000, {**_LOOKING_BACK, "n_step": 1}, _FOR_HINDSIGHT),
 }
 
 ENVIRONMENTS: dict[str, Environment] = {
@@ -228,7 +264,7 @@ ENVIRONMENTS: dict[str, Environment] = {
                         }, _ZOO),
                         "pqn": Preset(200_000, {
                             "learning_rate": 2.5e-4, "learning_rate_decay": "linear", "epsilon_steps": 50_000,
-                            "q_lambda": 0.9, "epochs": 2,
+                            "q_lambda": 0.9, "epochs": 2, "normalize_reward": True,
                         }, _OURS),
                         "r2d2": Preset(50_000, {
                             "train_every": 1, "burn_in": 4, "n_step": 3, "priority_alpha": 0.6, "core": "gru",
@@ -288,6 +324,7 @@ ENVIRONMENTS: dict[str, Environment] = {
                         "ppo": Preset(500_000, {
                             "num_envs": 16, "horizon": 256, "epochs": 8, "num_minibatches": 32, "learning_rate": 5e-4,
                             "learning_rate_decay": "linear", "gamma": 0.995, "entropy_coef": 0.01,
+                            "normalize_obs": True, "normalize_reward": True,
                         }, _OURS),
                         "dqn": Preset(200_000, {
                             "updates": 4, "batch_size": 128, "learning_rate": 6.3e-4, "capacity": 50_000,
@@ -351,6 +388,9 @@ ENVIRONMENTS: dict[str, Environment] = {
         Environment("rlcore/HalfCheetahVelocity-v5", "Half Cheetah with a speed limit", "with costs", "continuous",
                     17, 6, None, 1000, "Run forward; being faster than 3.2 m/s costs 1 per step.",
                     {"ppo_lagrangian": Preset(1_000_000, _MUJOCO["ppo"].config, _USUAL)}, gives_cost=True),
+        Environment("rlcore/BitFlip-v0", "Bit flipping", "with goals", "discrete", 24, 8, None, 8,
+                    "Flip one bit per step until all match a goal; with 8 bits the best mean return is -5.25.",
+                    _BIT_FLIP, gives_goals=True, options=BitFlipOptions),
     )
 }
 
@@ -419,3 +459,43 @@ def refusal(algo: str, env: str) -> str:
     needs = " or ".join(sorted(kind.replace("_", "-") for kind in able.acts))
     return (f"{able.title} needs a {needs} action space, but {place.id} has {has} one. "
             f"{other.title} or PPO can do it.")
+
+
+def hindsight(algo: str, env: str) -> float | None:
+    """The usual share of replayed steps that pursue another goal; None where hindsight does not apply."""
+    return None if no_hindsight(algo, env) else HINDSIGHT
+
+
+def no_hindsight(algo: str, env: str) -> str:
+    """Why this algorithm cannot use hindsight in this catalogued environment; empty if it can."""
+    able, place = algorithm(algo), environment(env)
+    if not place.gives_goals:
+        able_places = " or ".join(one.id for one in ENVIRONMENTS.values() if one.gives_goals)
+        return f"Hindsight replay needs an environment with goals, and {place.id} has none. Try {able_places}."
+    if not able.looks_back:
+        learns = "learns from its newest rollout alone" if able.loop == "on_policy" else "replays whole sequences"
+        other = next(one for one in ALGORITHMS.values() if one.looks_back and place.acts in one.acts)
+        return (f"Hindsight replay needs an algorithm that replays single steps, and {able.title} {learns}. "
+                f"{other.title} can do it.")
+    return ""
+
+
+def option_settings(env: str) -> list[Setting]:
+    """What a plan may choose of a catalogued environment, beside its id."""
+    options = environment(env).options
+    return [] if options is None else settings(options)
+
+
+def options_for(env: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a catalogued environment, checked.
+
+    Raises:
+        ConfigError: an option that it has not, or a value out of range.
+    """
+    options = environment(env).options
+    if options is None:
+        if values:
+            raise ConfigError(f"{env} has no options to choose, so {', '.join(values)} does not apply. Leave it out.")
+        return {}
+    checked = to_dict(build(options, values))
+    return {name: checked[name] for name in values}

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from rlcore import catalog
 from rlcore.config import ConfigError, nearest
 from rlcore.nets.optim import hold
 from rlcore.protocols import Agent
@@ -35,11 +34,8 @@ def freeze(agent: Agent, words: Sequence[str]) -> None:
     """Keep every parameter whose name, as `describe` prints it, contains one of the words. Statistics still move.
 
     Raises:
-        ConfigError: a word that no parameter's name contains, or an algorithm that steps without an optimiser.
+        ConfigError: a word that no parameter's name contains.
     """
-    if words and type(agent).__name__ == "TRPO":
-        raise ConfigError(f"{catalog.algorithm('trpo').title} moves all of its policy at once, so freeze="
-                          f"{list(words)} cannot hold a part of it. PPO can.")
     named = {f"{attribute}.{name}": param for attribute, part in vars(agent).items() if isinstance(part, nn.Module)
              for name, param in part.named_parameters()}
     vectors = [part for part in vars(agent).values() if isinstance(part, nn.Parameter)]

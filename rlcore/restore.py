@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
 from threadpoolctl import threadpool_limits
+from torch import nn
 
 from rlcore import catalog, checkpoint
 from rlcore.config import ConfigError, build
-from rlcore.envs.make import Backend, Env, Factory, make_env
+from rlcore.envs.make import Backend, Env, Factory, make_env, name_of
+from rlcore.nets.encoders import EncoderClass, read_by
 from rlcore.protocols import Agent
 from rlcore.runs import RunSpec, read_spec
 
@@ -47,21 +53,22 @@ def agent_seed(spec: RunSpec) -> None:
     threadpool_limits(spec.threads, user_api="blas")
 
 
-def load_agent(run_dir: str | Path, which: Which = "last", *,
-               env: str | Factory | None = None) -> tuple[Agent, RunSpec]:
+def load_agent(run_dir: str | Path, which: Which = "last", *, env: str | Factory | None = None,
+               encoder: EncoderClass | str | None = None) -> tuple[Agent, RunSpec]:
     """The agent of one of a run's checkpoints, without its memory, and the run's spec.
 
     which: "last"; "best", by the evaluations made in training; or the step of one that `keep_every` kept.
     env: what makes the run's environment, where its own name for it does not lead there.
+    encoder: the class of the run's custom encoder, or "module:Class", where its module is not imported yet.
 
     Raises:
-        ConfigError: the folder is no run or has no such checkpoint.
+        ConfigError: the folder is no run or has no such checkpoint, or names an encoder that is not imported.
     """
-    return load_agent_at(run_dir, which, env)[:2]
+    return load_agent_at(run_dir, which, env, encoder)[:2]
 
 
-def load_agent_at(run_dir: str | Path, which: Which = "last",
-                  env: str | Factory | None = None) -> tuple[Agent, RunSpec, int]:
+def load_agent_at(run_dir: str | Path, which: Which = "last", env: str | Factory | None = None,
+                  encoder: EncoderClass | str | None = None) -> tuple[Agent, RunSpec, int]:
     """As `load_agent`, with the step of the checkpoint.
 
     Raises:
@@ -71,10 +78,28 @@ def load_agent_at(run_dir: str | Path, which: Which = "last",
     spec = read_spec(folder)
     step, state = agent_state(folder, which)
     one = run_env(spec, 0, 1, env=env, single=True)
-    agent = make_agent(spec, one.single_observation_space, one.single_action_space)
+    agent = make_agent(spec, one.single_observation_space, one.single_action_space, encoder_class(encoder))
     one.close()
     agent.load_state_dict(state)
     return agent, spec, step
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run's agent is to play: in its own environment, a changed one, or another one with the same spaces."""
+
+    env: str | Factory
+    options: Mapping[str, Any]
+    action_mask: bool
+    own: bool            # nothing differs from training
+
+
+def place(spec: RunSpec, env: str | Factory | None, options: Mapping[str, Any] | None) -> Place:
+    """A run's environment, some of its options changed, or another one by name with these options alone."""
+    another = isinstance(env, str) and env != spec.env  # a function or class stands for the run's own
+    chosen = {**({} if another else spec.env_options), **(options or {})}
+    own = (env is None or name_of(env) == spec.env) and chosen == {**spec.env_options}
+    return Place(env or spec.env, chosen, spec.action_mask, own)
 
 
 def agent_state(folder: Path, which: Which = "last") -> tuple[int, Any]:
@@ -97,12 +122,65 @@ def agent_state(folder: Path, which: Which = "last") -> tuple[int, Any]:
     return int(which), checkpoint.load(kept[int(which)], "agent")
 
 
-def make_agent(spec: RunSpec, obs_space: Any, action_space: Any) -> Agent:
-    """A fresh agent for a run.
+def encoder_class(encoder: EncoderClass | str | None) -> EncoderClass | None:
+    """What the user gave as an encoder; a name is the user's own word here, and is imported.
 
     Raises:
-        ConfigError: this machine or this torch lacks the device.
+        ConfigError: it leads to no class of `torch.nn.Module`, or to one that nobody could find again.
     """
+    if encoder is None:
+        return None
+    if isinstance(encoder, str):
+        try:
+            importlib.import_module(encoder.partition(":")[0])
+        except ImportError as error:
+            raise ConfigError(f"encoder='{encoder}' must be 'module:Class', and its module cannot be imported: "
+                              f"{error}.") from error
+    found = _imported(encoder) if isinstance(encoder, str) else encoder
+    if not _is_module(found):
+        raise ConfigError(f"encoder={encoder!r} leads to no class of torch.nn.Module. Give one, or 'module:Class'.")
+    if _imported(encoder_name(found)) is not found:
+        raise ConfigError(f"encoder={encoder_name(found)} cannot be found again by its name when the run is resumed. "
+                          "Define the class at the top of a module.")
+    return cast(EncoderClass, found)
+
+
+def _is_module(found: Any) -> bool:
+    return isinstance(found, type) and issubclass(found, nn.Module)
+
+
+def encoder_name(encoder: EncoderClass) -> str:
+    """The text by which a run's folder names an encoder: "module:Class"."""
+    return f"{encoder.__module__}:{encoder.__qualname__}"
+
+
+def _imported(name: str) -> Any:
+    """What "module:Class" names in a module that this process has imported already; None if there is nothing."""
+    module, _, path = name.partition(":")
+    found: Any = sys.modules.get(module)
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def _trusted(name: str) -> EncoderClass:
+    """The class that a run's folder names. A folder may come from anyone: nothing is imported on its word."""
+    found = _imported(name)
+    if not _is_module(found):
+        raise ConfigError(f"This run reads observations with '{name}', which is not imported here. If you trust it, "
+                          f"import its module first or name it: encoder='{name}', on the command line "
+                          f"--encoder {name}.")
+    return cast(EncoderClass, found)
+
+
+def make_agent(spec: RunSpec, obs_space: Any, action_space: Any, encoder: EncoderClass | None = None) -> Agent:
+    """A fresh agent for a run. encoder: the class that the run names, where the user has given it.
+
+    Raises:
+        ConfigError: this machine or this torch lacks the device, or the run names an encoder that is not imported.
+    """
+    if spec.encoder is not None:
+        obs_space = read_by(obs_space, encoder or _trusted(spec.encoder))
     try:
         torch.empty(0, device=spec.device)
     except (RuntimeError, AssertionError) as error:

@@ -33,15 +33,16 @@ from rlcore.evaluation.evaluate import append_evaluation, drop_evaluations_after
 from rlcore.fast import graph
 from rlcore.hindsight import look_back
 from rlcore.log import RunLog
+from rlcore.nets.encoders import EncoderClass, reader_of
 from rlcore.protocols import Agent, Metrics, OffPolicyAgent, OnPolicyAgent
-from rlcore.restore import agent_seed, make_agent, run_env
+from rlcore.restore import agent_seed, encoder_class, encoder_name, make_agent, run_env
 from rlcore.runs import RunSpec, Status, new_folder, open_run, read_spec, write_spec, write_status
 from rlcore.sampling.collect import Collector, Sampler
 from rlcore.sampling.workers import Recipe, Workers
 
 logger = logging.getLogger("rlcore")
 
-LOG_POINTS = 500       # rows of metrics per run, at most
+LOG_POINTS = 300       # rows of metrics per run, at most
 WORTH_COMPILING = 2_500_000  # gradient steps × width of a layer: each saves some microseconds
 SELECTION_SEED = 5_000_000  # of evaluations in training: who judges the agent that they chose uses others
 STATUS_EVERY_S = 0.25  # how often the folder's status and stop request are looked after
@@ -93,7 +94,8 @@ def train(algo: str, env: str | Factory | Env, config: Any = None, *, env_steps:
           backend: Backend | None = None, env_options: Mapping[str, Any] | None = None, action_mask: bool = False,
           sampler: SamplerName = "serial", num_workers: int | None = None, evaluate_every: int | None = None,
           evaluate_episodes: int = 10, patience: int | None = None, keep_every: int | None = None,
-          start_from: str | Path | None = None, freeze: str | Sequence[str] = (), hindsight: float | None = None,
+          start_from: str | Path | None = None, freeze: str | Sequence[str] = (),
+          encoder: EncoderClass | str | None = None, hindsight: float | None = None,
           compiled: bool | None = None, replay_on_disk: bool = False, callbacks: Sequence[Callback] = (),
           checkpoint_s: float = 30.0, progress: bool = True) -> Agent:
     """Train an agent and keep everything about it in a run folder.
@@ -122,6 +124,9 @@ def train(algo: str, env: str | Factory | Env, config: Any = None, *, env_steps:
         keep_every: env steps between checkpoints of the agent that are kept.
         start_from: a run whose last agent, with its optimisers, this one begins as.
         freeze: a word or several; parameters whose names, as `describe` prints them, contain one stay as they are.
+        encoder: a class of `torch.nn.Module` of your own, or "module:Class", that reads observations in place of
+            rlcore's. It is made with the observation space, has `out_dim`, and turns rows [N, …] into features
+            [N, out_dim]. Other processes and a later `resume` must be able to find it by its name.
         hindsight: the share of replayed steps that pursue a goal their episode reached later; 0.8 is usual.
         compiled: compile the gradient step before it is first taken, which needs a C++ compiler and some ten seconds;
             if None, where that is possible and the run is long enough to gain by it.
@@ -152,6 +157,7 @@ def train(algo: str, env: str | Factory | Env, config: Any = None, *, env_steps:
                               "Define it at the top of a module, or use sampler='serial'.")
         made = make_env(env, cfg.num_envs if sampler in _HERE else 1, seed=seed, backend=_engine(sampler, backend),
                         options=env_options, action_mask=action_mask, num_workers=num_workers)
+    own = encoder_class(encoder)
     spec = RunSpec(
         algo=catalog.algorithm(algo).name, env=name, seed=seed, config=to_dict(cfg), backend=made.backend,
         env_steps=catalog.preset(algo, name).env_steps if env_steps is None else env_steps,
@@ -160,31 +166,30 @@ def train(algo: str, env: str | Factory | Env, config: Any = None, *, env_steps:
         sampler=sampler, num_workers=num_workers, evaluate_every=evaluate_every, evaluate_episodes=evaluate_episodes,
         patience=patience, keep_every=keep_every, start_from=None if start_from is None else str(start_from),
         freeze=[freeze] if isinstance(freeze, str) else list(freeze), hindsight=hindsight,
+        encoder=None if own is None else encoder_name(own),
         replay_on_disk=replay_on_disk, versions=versions(),
     )
     counts = ("env_steps", "evaluate_every", "evaluate_episodes", "patience", "keep_every")
     asked = {what: getattr(spec, what) for what in counts}
     exact: dict[str, Any] = {what: _count(what, number) for what, number in asked.items() if number is not None}
     spec = replace(spec, **exact)
-    if catalog.algorithm(algo).needs_cost and name in catalog.ENVIRONMENTS and (why := catalog.refusal(algo, name)):
-        raise ConfigError(why)
-    if replay_on_disk and catalog.algorithm(algo).loop == "on_policy":
-        raise ConfigError(f"{catalog.algorithm(algo).title} has no replay memory: leave replay_on_disk=True out.")
-    if patience is not None and evaluate_every is None:
-        raise ConfigError(f"patience={patience} counts evaluations: give evaluate_every too.")
-    agent = _begin(spec, made)
+    _check_together(spec)
+    agent = _begin(spec, made, own)
     spec = replace(spec, compiled=_gains_by_compiling(spec, agent) if compiled is None else compiled)
     if compiled and (obstacle := graph.obstacle(agent)):
         raise ConfigError(f"compiled=True asks for a compiled gradient step, but {obstacle} be compiled. Leave it out.")
+    if compiled and (tool := graph.missing_tool(device)):
+        raise ConfigError(f"compiled=True asks for a compiled gradient step, but this machine lacks {tool}. "
+                          "Install it, or use compiled=False.")
     folder = _folder(run_dir, spec)
     write_spec(folder, spec)
     return Session(folder, spec, made, agent, progress, callbacks).run()
 
 
-def _begin(spec: RunSpec, env: Env, *, known: bool = False) -> Agent:
+def _begin(spec: RunSpec, env: Env, encoder: EncoderClass | None, *, known: bool = False) -> Agent:
     """A run's agent before its first step; known: before a checkpoint is loaded."""
     agent_seed(spec)
-    agent = make_agent(spec, env.single_observation_space, env.single_action_space)
+    agent = make_agent(spec, env.single_observation_space, env.single_action_space, encoder)
     if spec.hindsight is not None:
         look_back(agent, run_env(spec, 0, 1, env=env.source, single=True), spec.hindsight)
     if spec.start_from is not None and not known:
@@ -193,14 +198,16 @@ def _begin(spec: RunSpec, env: Env, *, known: bool = False) -> Agent:
     return agent
 
 
-def resume(run_dir: str | Path, *, env: str | Factory | None = None, env_steps: int | None = None,
-           callbacks: Sequence[Callback] = (), progress: bool = True) -> Agent:
+def resume(run_dir: str | Path, *, env: str | Factory | None = None, encoder: EncoderClass | str | None = None,
+           env_steps: int | None = None, callbacks: Sequence[Callback] = (), progress: bool = True) -> Agent:
     """Continue a run from its last checkpoint, or from its beginning if it has none yet.
 
     env: what makes the run's environment, where its own name for it does not lead there.
+    encoder: the class of the run's custom encoder, or "module:Class", where its module is not imported yet.
     env_steps: a new length, counted from the run's beginning, that its folder remembers: a finished run goes on to it,
     and schedules run over the new length from here on, as if it had always been this one.
     callbacks: as for `train`; functions are not part of what a run's folder remembers.
+    A compiled run goes on uncompiled, with a warning, where no compiler is.
 
     Raises:
         ConfigError: the folder is no run, its process is still alive, or it has taken `env_steps` already.
@@ -216,7 +223,7 @@ def resume(run_dir: str | Path, *, env: str | Factory | None = None, env_steps: 
             raise ConfigError(f"{status.id} has taken {int(saved.name):,} env steps already: env_steps={env_steps} is "
                               "counted from its beginning and must be more.")
     made = run_env(spec, 0, spec.config["num_envs"] if spec.sampler in _HERE else 1, env=env)
-    agent = _begin(spec, made, known=saved is not None)
+    agent = _begin(spec, made, encoder_class(encoder), known=saved is not None)
     if env_steps is not None:
         write_spec(folder, spec)
     return Session(folder, spec, made, agent, progress, callbacks).run()
@@ -224,7 +231,7 @@ def resume(run_dir: str | Path, *, env: str | Factory | None = None, env_steps: 
 
 def _gains_by_compiling(spec: RunSpec, agent: Agent) -> bool:
     """Whether a run is likely to save the time that compiling takes, on a machine that can."""
-    if spec.device != "cpu" or graph.obstacle(agent) is not None or not graph.has_compiler():
+    if spec.device != "cpu" or graph.obstacle(agent) is not None or graph.missing_tool("cpu"):
         return False
     cfg = agent.cfg
     rounds = (spec.env_steps - cfg.learning_starts) // (cfg.num_envs * cfg.train_every)
@@ -240,8 +247,9 @@ def make_sampler(spec: RunSpec, env: Env, agent: Agent) -> Sampler:
         return Collector(env, agent, horizon, seed=spec.seed, random_steps=random_steps,
                          num_groups=2 if spec.sampler == "alternating" else 1)
     ahead = spec.sampler == "async"
-    recipe = Recipe(partial(run_env, spec, env=env.source), partial(make_agent, spec), cfg.num_envs, horizon, spec.seed,
-                    random_steps, log_prob=ahead and on_policy)
+    policy = partial(make_agent, spec, encoder=reader_of(cast(Any, agent).obs_space))
+    recipe = Recipe(partial(run_env, spec, env=env.source), policy, cfg.num_envs, horizon, spec.seed, random_steps,
+                    log_prob=ahead and on_policy)
     obs_space = env.single_observation_space
     env.close()
     return Workers(recipe, agent, obs_space, spec.num_workers or psutil.cpu_count(logical=False) or 1, ahead=ahead)
@@ -259,6 +267,20 @@ def _check_sampler(algo: str, name: str) -> None:
         able = [other.title for other in catalog.ALGORITHMS.values() if other.weighs_actions]
         raise ConfigError(f"{algorithm.title} cannot use sampler='async': it learns only from what its newest policy "
                           f"did. Use sampler='parallel', or one of {', '.join(able)} or an off-policy algorithm.")
+
+
+def _check_together(spec: RunSpec) -> None:
+    """Options that exclude each other, or the algorithm or the environment."""
+    algorithm = catalog.algorithm(spec.algo)
+    if algorithm.needs_cost and spec.env in catalog.ENVIRONMENTS and (why := catalog.refusal(spec.algo, spec.env)):
+        raise ConfigError(why)
+    if spec.freeze and not algorithm.freezes:
+        raise ConfigError(f"{algorithm.title} moves all of its policy at once, so freeze={spec.freeze} cannot hold a "
+                          "part of it. PPO can.")
+    if spec.replay_on_disk and algorithm.loop == "on_policy":
+        raise ConfigError(f"{algorithm.title} has no replay memory: leave replay_on_disk=True out.")
+    if spec.patience is not None and spec.evaluate_every is None:
+        raise ConfigError(f"patience={spec.patience} counts evaluations: give evaluate_every too.")
 
 
 def _count(what: str, number: float) -> int:
@@ -326,7 +348,10 @@ class Session:
             self.loop, self.memory = cast(Loop, off_policy), cast(OffPolicyAgent, agent).memory
             self.memory.folder = folder / "replay" if spec.replay_on_disk else None
         self.sampler = make_sampler(spec, env, agent)
-        if spec.compiled:
+        if spec.compiled and (tool := graph.missing_tool(spec.device)):
+            logger.warning("This machine lacks %s, so the compiled run goes on with the readable step: by the same "
+                           "formulas, but not to the last bits of a compiled one.", tool)
+        elif spec.compiled:
             graph.compile_steps(agent)
         self.log_every = max(1, spec.env_steps // LOG_POINTS)
         self.step, self.next_log, self.elapsed_s, keep_bytes = 0, self.log_every, 0.0, 0

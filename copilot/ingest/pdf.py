@@ -1,4 +1,4 @@
-"""PDF, page by page. Pictures and scans have no text; what is hidden behind a page cannot be told from it."""
+"""PDF, page by page, without the text that a page does not show. Pictures and scans have no text."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from io import BytesIO
 from typing import Any
 
 from copilot.corpus import Document, Place, visible
+from copilot.ingest.ink import shown
 from copilot.ingest.text import Unreadable, name_of
 
 MAX_PAGES = 2000
@@ -42,19 +43,23 @@ def load(raw: bytes, path: str) -> Document:
 
 def _document(reader: Any, path: str) -> Document:
     starts, titles = _outline(reader)
-    text, places, lost = "", [], 0
+    text, places, lost, hidden = "", [], 0, 0
     for number, page in enumerate(reader.pages, start=1):
         try:
-            own = _HYPHEN.sub("", visible(page.extract_text())).strip()
+            seen, whole = shown(page)
+            own = _HYPHEN.sub("", visible(seen)).strip()
+            hidden += len("".join(whole.split())) - len("".join(seen.split()))
         except Exception as error:     # pypdf meets damage with whatever error comes first
             logging.getLogger(__name__).info("page %d of %s: %s", number, path, error)
             own, lost = "", lost + 1
         above = bisect_right(starts, number) - 1
         places.append(Place(len(text), "page", number, titles[above] if above >= 0 else ()))
         text += f"{own}\n\n" if own else ""
+    left_out = f"left out {hidden:,} characters that its pages do not show" if hidden else ""
     if not text:
-        raise Unreadable("has no text: it holds pictures only. Recognise its text first (OCR)")
-    note = f"{lost} of its {len(places)} pages could not be read" if lost else ""
+        raise Unreadable(f"has no text that its pages show; {left_out}" if hidden else
+                         "has no text: it holds pictures only. Recognise its text first (OCR)")
+    note = "; ".join(filter(None, [f"{lost} of its {len(places)} pages could not be read" if lost else "", left_out]))
     title = str((reader.metadata or {}).get("/Title") or "").strip()
     return Document(path, visible(title) or name_of(path), text, {"note": note} if note else {}, tuple(places), True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from copilot.verify import checked
@@ -59,11 +60,45 @@ class LanguageModel(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Prompt:
+    """What a model reads."""
+
+    text: str
+    passages: int                  # how many of those found stand in it
+
+
+@dataclass(frozen=True)
+class Use:
+    """How much of a model's context window a prompt takes, and how much of what was found stands in it."""
+
+    tokens: int                    # of the prompt, without what a chat template puts around it
+    window: int                    # tokens that prompt and answer may have together
+    passages: int                  # in the prompt
+    found: int                     # passages
+
+    def __str__(self) -> str:
+        return f"{self.tokens:,} of {self.window:,} tokens of context · {self.passages} of {self.found} passages"
+
+
+@dataclass(frozen=True)
+class Draft:
+    """As much of an answer as there is yet."""
+
+    text: str
+    use: Use | None = None         # if a language model writes it
+
+
 def answered(model: LanguageModel, found: Found, history: History) -> Iterator[str]:
     """The answer as it grows; whatever blocks of it are complete have citations that hold, in the end all."""
+    return verified(model.generate(prompt(found, history, model.count, model.room).text), found)
+
+
+def verified(pieces: Iterator[str], found: Found) -> Iterator[str]:
+    """What a model says as it grows, held against the passages block by block."""
     passages = [passage.text for passage in found.passages]
     text, cut, done = "", 0, ""
-    for piece in model.generate(prompt(found, history, model.count, model.room)):
+    for piece in pieces:
         text += piece
         said = unthought(text)
         if (end := complete(said)) != cut:
@@ -94,7 +129,7 @@ def room_for(context: int, max_tokens: int, source_tokens: int) -> int:
     return room
 
 
-def prompt(found: Found, history: History, count: Callable[[str], int], budget: int) -> str:
+def prompt(found: Found, history: History, count: Callable[[str], int], budget: int) -> Prompt:
     """Instructions, as many passages as fit the budget (tokens), and the question.
 
     Passages come best first, and the first always comes, cut to the budget if need be. The mark around them is new
@@ -120,7 +155,8 @@ def prompt(found: Found, history: History, count: Callable[[str], int], budget: 
             break
         quoted.append(quotation)
         left -= size
-    return "\n\n".join([_INSTRUCTIONS, *filter(None, quoted), asked])
+    quoted = [quotation for quotation in quoted if quotation]
+    return Prompt("\n\n".join([_INSTRUCTIONS, *quoted, asked]), len(quoted))
 
 
 def inert(text: str) -> str:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from copilot.llms.base import room_for
 from copilot.llms.turns import ModelAnswerer, Turn
 from rlcore.config import ConfigError, check_ranges, setting
 
@@ -48,7 +47,7 @@ class FolderAnswerer(ModelAnswerer):
         self.path, self.settings = Path(folder), settings or FolderSettings()
         self._model, self._tokenizer = _load(self.path, self.settings.device)
         own = getattr(self._model.config.get_text_config(), "max_position_embeddings", None) or _CONTEXT
-        super().__init__(room_for(min(own, self.settings.n_ctx), self.settings.max_tokens, self.settings.source_tokens))
+        super().__init__(min(own, self.settings.n_ctx), self.settings.max_tokens, self.settings.source_tokens)
         self._leave = threading.Event()        # whoever has the model should let go of it
         _ask_between_layers(self._model, self._leave)
 

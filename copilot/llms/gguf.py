@@ -23,7 +23,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from copilot.llms.base import room_for
 from copilot.llms.turns import ModelAnswerer, Turn
 from rlcore.config import ConfigError, MissingExtra, check_ranges, setting
 
@@ -61,7 +60,7 @@ class GGUFAnswerer(ModelAnswerer):
 
     def __init__(self, path: Path | str, settings: GGUFSettings | None = None):
         self.path, self.settings = Path(path), settings or GGUFSettings()
-        super().__init__(room_for(self.settings.n_ctx, self.settings.max_tokens, self.settings.source_tokens))
+        super().__init__(self.settings.n_ctx, self.settings.max_tokens, self.settings.source_tokens)
         _check(self.path)
         self._process = _Process(self.path, self.settings)
         self._starting = threading.Lock()

@@ -7,7 +7,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from copilot.llms.base import estimate, room_for
+from copilot.llms.base import estimate
 from copilot.llms.turns import ModelAnswerer, Turn
 from rlcore.config import ConfigError, MissingExtra, check_ranges, setting
 
@@ -38,7 +38,7 @@ class LangChainAnswerer(ModelAnswerer):
     def __init__(self, name: str, arguments: Mapping[str, Any], settings: LangChainSettings | None = None):
         self.name, self.settings = name, settings or LangChainSettings()
         self._model = _make(name, arguments)
-        super().__init__(room_for(self.settings.context, self.settings.max_tokens, self.settings.source_tokens))
+        super().__init__(self.settings.context, self.settings.max_tokens, self.settings.source_tokens)
 
     def count(self, text: str) -> int:
         """Tokens of a text, rather too many: LangChain's own count would download a tokenizer."""

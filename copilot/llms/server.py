@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from copilot.llms.base import estimate, room_for
+from copilot.llms.base import estimate
 from copilot.llms.turns import ModelAnswerer, Turn
 from rlcore.config import ConfigError, check_ranges, nearest, setting
 
@@ -61,9 +61,9 @@ class OllamaAnswerer(ModelAnswerer):
             raise ConfigError(f"Ollama's model '{model}' runs at {about['remote_host']}, not on this machine. "
                               "Choose a local model, or set allow_remote=true.")
         limits = [value for key, value in about.get("model_info", {}).items() if key.endswith(".context_length")]
-        self._context = min(self.settings.context or _CONTEXT, *limits, 10**9)
         self._thinks = "thinking" in about.get("capabilities", ())
-        super().__init__(room_for(self._context, self.settings.max_tokens, self.settings.source_tokens))
+        super().__init__(min(self.settings.context or _CONTEXT, *limits, 10**9), self.settings.max_tokens,
+                         self.settings.source_tokens)
 
     def count(self, text: str) -> int:
         """Tokens of a text, rather too many: Ollama lends nobody its tokenizer."""
@@ -79,7 +79,7 @@ class OllamaAnswerer(ModelAnswerer):
         return self._server.good(status, about)
 
     def _speak(self, text: str, turn: Turn) -> Generator[str]:
-        options = {"num_ctx": self._context, "num_predict": self.settings.max_tokens,
+        options = {"num_ctx": self.window, "num_predict": self.settings.max_tokens,
                    "temperature": self.settings.temperature}
         request: Json = {"model": self.model, "messages": [{"role": "user", "content": text}], "stream": True,
                          "options": options, "truncate": False, "shift": False}    # better an error than a cut prompt
@@ -107,8 +107,8 @@ class OpenAIAnswerer(ModelAnswerer):
         entry = self._entry(model)
         self.model = str(entry["id"])
         self._exact = self._tokens("two words") is not None
-        self._context = self.settings.context or self._window(entry)
-        super().__init__(room_for(self._context, self.settings.max_tokens, self.settings.source_tokens))
+        super().__init__(self.settings.context or self._window(entry), self.settings.max_tokens,
+                         self.settings.source_tokens)
 
     def count(self, text: str) -> int:
         """Tokens of a text: the server's own count where it gives one (llama.cpp, vLLM), rather too many elsewhere."""

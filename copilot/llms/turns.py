@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from copilot.llms.base import History, answered
+from copilot.llms.base import Answerer, Draft, History, Use, prompt, room_for, verified
 
 if TYPE_CHECKING:
     from copilot.retrieve import Found
@@ -61,12 +61,22 @@ class Turns:
         self._running: set[Turn] = set()
         weakref.finalize(self, _silence, self._running, self._busy)    # also when the program ends
 
-    def generate(self, text: str) -> Iterator[str]:
-        """What is said to a prompt, piece by piece. Ends early when stopped, or when nobody reads on."""
+    def begin(self) -> Turn:
+        """A turn that hears every stop from now on; `generate` takes it, or `end` takes it back."""
         turn = Turn()
+        self._running.add(turn)
+        return turn
+
+    def end(self, turn: Turn) -> None:
+        """Nobody waits for this turn any more."""
+        turn.stop()
+        self._running.discard(turn)
+
+    def generate(self, text: str, turn: Turn | None = None) -> Iterator[str]:
+        """What is said to a prompt, piece by piece. Ends early when stopped, or when nobody reads on."""
+        turn = turn or self.begin()
         pieces: queue.SimpleQueue[str | Exception | None] = queue.SimpleQueue()
         turn.on_stop(lambda: pieces.put(None))
-        self._running.add(turn)
         threading.Thread(target=self._work, args=(text, turn, pieces), name="answer", daemon=True).start()
         try:
             while (piece := pieces.get()) is not None and not turn.stopped:
@@ -74,8 +84,7 @@ class Turns:
                     raise piece
                 yield piece
         finally:
-            turn.stop()
-            self._running.discard(turn)
+            self.end(turn)
 
     def stop(self) -> None:
         """End everything that is being generated; returns at once."""
@@ -100,16 +109,29 @@ class Turns:
 class ModelAnswerer(ABC):
     """A language model as an answerer: of each kind of model it remains to say how it speaks and how it counts.
 
-    room: tokens that a prompt may have, so that prompt and answer fit the context window.
+    window: the model's context window, in tokens.
+    room: tokens that a prompt may have, so that prompt and answer fit the window.
     """
 
-    def __init__(self, room: int):
-        self.room = room
+    def __init__(self, window: int, max_tokens: int, source_tokens: int):
+        self.window, self.room = window, room_for(window, max_tokens, source_tokens)
         self._turns = Turns(self._speak)
 
     def stream(self, found: Found, history: History = ()) -> Iterator[str]:
         """The answer as it grows; at its end with citations that hold."""
-        return answered(self, found, history)
+        for draft in self.drafts(found, history):
+            yield draft.text
+
+    def drafts(self, found: Found, history: History = ()) -> Iterator[Draft]:
+        """The answer as it grows, each time with what its prompt takes of the context window."""
+        turn = self._turns.begin()         # to make the prompt takes its time, and a stop may come in it
+        try:
+            asked = prompt(found, history, self.count, self.room)
+            use = Use(self.count(asked.text), self.window, asked.passages, len(found.passages))
+            for text in verified(self._turns.generate(asked.text, turn), found):
+                yield Draft(text, use)
+        finally:
+            self._turns.end(turn)
 
     def generate(self, text: str) -> Iterator[str]:
         """What the model says to a prompt, piece by piece. Ends early when stopped, or when nobody reads on."""
@@ -126,6 +148,15 @@ class ModelAnswerer(ABC):
     @abstractmethod
     def _speak(self, text: str, turn: Turn) -> Generator[str]:
         """Generate in this thread, and tell the turn what to do when it is stopped."""
+
+
+def drafts(answerer: Answerer, found: Found, history: History) -> Iterator[Draft]:
+    """Any answerer's answer as it grows; a language model's with what its prompt takes of the context window."""
+    if isinstance(answerer, ModelAnswerer):
+        yield from answerer.drafts(found, history)
+    else:
+        for text in answerer.stream(found, history):
+            yield Draft(text)
 
 
 def _silence(running: set[Turn], busy: threading.Lock) -> None:

@@ -21,7 +21,7 @@ from torch import Tensor
 from rlcore.arrays import Array
 from rlcore.config import check_ranges, require, setting
 from rlcore.data.batch import Batch, Obs
-from rlcore.data.ranked import Even, Ranked
+from rlcore.data.ranked import replay
 from rlcore.data.replay import Ring, Transitions
 from rlcore.data.rollout import Rollout
 from rlcore.data.scale import reward_scale
@@ -132,8 +132,7 @@ class DQN:
         self.acting, self.forward = self.online, numpy_values(self.online, self.device)
         self.acting_noise = ActingNoise(self.online, seed) if cfg.noisy else None
         self.memory = Ring(cfg.capacity, cfg.num_envs, frames=cfg.frames, reward_scale=reward_scale(cfg))
-        self.replay = (Ranked(self.memory, cfg.priority_alpha, cfg.priority_beta, cfg.priority_beta_steps)
-                       if cfg.prioritized else Even(self.memory))
+        self.replay = replay(self.memory, cfg, cfg.priority_beta_steps)
         self.num_updates = 0
 
     def _network(self, obs_space: spaces.Space[Any]) -> QNetwork:

@@ -3,7 +3,8 @@
 One update: pick past steps from memory, ask the network for the quantiles of each return at N random fractions τ, and
 move them towards r + γ·(N' quantiles, at other random fractions, of the best next action by the lagging network).
 Departs from the paper where it chooses actions: their mean is taken at K fixed, evenly spread fractions instead of K
-random ones, which estimates the same number with less noise and keeps acting a pure function.
+random ones, which estimates the same number with less noise and keeps acting a pure function. n-step targets and
+prioritised replay (Schaul et al. 2015) are settings.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from torch import Tensor
 from rlcore.arrays import Array
 from rlcore.config import check_ranges, setting
 from rlcore.data.batch import Batch, Obs
+from rlcore.data.ranked import replay
 from rlcore.data.replay import Ring, Transitions
 from rlcore.data.rollout import Rollout
 from rlcore.data.scale import reward_scale
@@ -49,6 +51,12 @@ class IQNConfig:
     adam_eps: float = setting(0.01 / 32, "Adam's ε, the paper's: smaller gradients make smaller steps", low=0, high=1)
     gamma: float = setting(0.99, "discount per step", low=0, high=1)
     n_step: int = setting(1, "rewards in a target before the network's own estimate", low=1, high=1_000)
+    prioritized: bool = setting(False, "pick surprising steps more often")
+    priority_alpha: float = setting(0.6, "how much more often: 0 not at all, 1 in proportion to the loss", low=0,
+                                    high=1)
+    priority_beta: float = setting(0.4, "how far importance weights make up for it at first; 1 is all the way", low=0,
+                                   high=1)
+    priority_beta_steps: int = setting(100_000, "steps over which β rises to 1", low=1, unit="env steps")
     fractions: int = setting(16, "random fractions at which the online network is trained, N", low=1, high=1_000)
     target_fractions: int = setting(16, "random fractions of the target's distribution, N'", low=1, high=1_000)
     acting_fractions: int = setting(32, "fixed fractions whose mean is an action's value, K", low=1, high=1_000)
@@ -74,11 +82,15 @@ class IQNConfig:
 
 @dataclass(frozen=True)
 class IQNBatch(Batch):
-    """What the loss reads. All [N, …]; the target is a set of returns [N, N'], weight 0 marks dummy rows."""
+    """What the loss reads. All [N, …]; the target is a set of returns [N, N'].
+
+    importance: makes up for picking some rows more often; weight 0 marks dummy rows.
+    """
 
     obs: Obs
     action: Tensor
     target: Tensor
+    importance: Tensor
     weight: Tensor
 
 
@@ -100,6 +112,7 @@ class IQN:
         self.spread = quantile_midpoints(cfg.acting_fractions)[None].to(self.device)
         self.acting = self.online
         self.memory = Ring(cfg.capacity, cfg.num_envs, frames=cfg.frames, reward_scale=reward_scale(cfg))
+        self.replay = replay(self.memory, cfg, cfg.priority_beta_steps)
         self.num_updates = 0
 
     def noise(self, rng: np.random.Generator, horizon: int, step: int, env: int) -> Array:  # noqa: ARG002  # all environments explore alike
@@ -119,33 +132,35 @@ class IQN:
 
     def remember(self, rollout: Rollout) -> None:
         """Take a rollout into memory, and its observations into the running statistics."""
-        self.memory.add(rollout)
+        self.replay.add(rollout)
         if self.cfg.normalize_obs:
             learn_obs(rollout.obs, self.online.encoder, self.target.encoder)
 
     def update(self) -> Metrics:
         """One gradient step on a batch from memory."""
         cfg = self.cfg
-        index = self.memory.pick(cfg.batch_size, self.rng)
+        index, importance = self.replay.pick(cfg.batch_size, self.rng)
         picked = self.memory.transitions(index, cfg.gamma, cfg.n_step).to(self.device)
-        metrics = self.learn(picked)
+        error, metrics = self.learn(picked, importance.to(self.device))
+        self.replay.learned(index, error, picked.weight)
         self.num_updates += 1
         if self.num_updates % cfg.target_every == 0:
             polyak(self.lagged, self.params, 1.0)
         return metrics
 
-    def learn(self, picked: Transitions) -> Metrics:
-        """The step itself, a function of tensors alone."""
+    def learn(self, picked: Transitions, importance: Tensor) -> tuple[Tensor, Metrics]:
+        """The step itself, a function of tensors alone. → each row's error [N], metrics"""
         cfg = self.cfg
         fraction = torch.rand(cfg.batch_size, cfg.fractions, device=self.device)
         ahead = torch.rand(cfg.batch_size, cfg.target_fractions, device=self.device)
-        loss, metrics = iqn_loss(self.online, iqn_targets(picked, self.target, ahead, self.spread), fraction)
-        return metrics | {"loss/grad_norm": descend(loss, self.optimizer, cfg.max_grad_norm)}
+        batch = iqn_targets(picked, importance, self.target, ahead, self.spread)
+        loss, error, metrics = iqn_loss(self.online, batch, fraction)
+        return error, metrics | {"loss/grad_norm": descend(loss, self.optimizer, cfg.max_grad_norm)}
 
     def state_dict(self) -> dict[str, Any]:
-        """Networks, optimiser, counter and generator; the memory has its own."""
+        """Networks, optimiser, priorities, counter and generator; the memory has its own."""
         return {"online": self.online.state_dict(), "target": self.target.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
+                "optimizer": self.optimizer.state_dict(), "replay": self.replay.state_dict(),
                 "num_updates": self.num_updates, "rng": self.rng.bit_generator.state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -153,11 +168,13 @@ class IQN:
         self.online.load_state_dict(state["online"])
         self.target.load_state_dict(state["target"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.replay.load_state_dict(state.get("replay", {}))  # older checkpoints know only even replay
         self.num_updates, self.rng.bit_generator.state = state["num_updates"], state["rng"]
 
 
 @torch.no_grad()
-def iqn_targets(picked: Transitions, target: Quantiles, fraction: Tensor, spread: Tensor) -> IQNBatch:
+def iqn_targets(picked: Transitions, importance: Tensor, target: Quantiles, fraction: Tensor,
+                spread: Tensor) -> IQNBatch:
     """r + γ·Z̄_τ'(s', a*) at N' fractions, a* the action of highest mean over `spread`. Dabney et al. 2018, §3.1.
 
     fraction [N, N'], spread [1, K] → [N, N']
@@ -165,11 +182,18 @@ def iqn_targets(picked: Transitions, target: Quantiles, fraction: Tensor, spread
     choosing = legal_values(target(picked.next_obs, spread).mean(-1), picked.next_obs)
     ahead = double_q_value(choosing, target(picked.next_obs, fraction))
     aim = td_target(picked.reward[:, None], picked.discount[:, None], ahead)
-    return IQNBatch(picked.obs, picked.action, aim, picked.weight)
+    return IQNBatch(picked.obs, picked.action, aim, importance, picked.weight)
 
 
-def iqn_loss(online: Quantiles, batch: IQNBatch, fraction: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """The quantile Huber loss at sampled fractions [N, Q]. Dabney et al. 2018, eq. 3."""
+def iqn_loss(online: Quantiles, batch: IQNBatch, fraction: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """The quantile Huber loss at sampled fractions [N, Q]. Dabney et al. 2018, eq. 3. → loss, what surprised [N],
+    metrics
+
+    What surprised is each row's loss, as where distributions are learned by Rainbow (Hessel et al. 2018) and in
+    Dopamine (Castro et al. 2018, arXiv:1812.06110): a return that is only uncertain surprises too.
+    """
     quantile = of_action(online(batch.obs, fraction), batch.action)
-    loss = weighted_mean(quantile_huber(quantile, batch.target, fraction), batch.weight)
-    return loss, {"loss/value": loss.detach(), "value/mean": weighted_mean(quantile.detach().mean(-1), batch.weight)}
+    rows = quantile_huber(quantile, batch.target, fraction)
+    loss = weighted_mean(batch.importance * rows, batch.weight)
+    metrics = {"loss/value": loss.detach(), "value/mean": weighted_mean(quantile.detach().mean(-1), batch.weight)}
+    return loss, rows.detach(), metrics

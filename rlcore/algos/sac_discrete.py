@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from rlcore.arrays import Array
 from rlcore.config import check_ranges, setting
 from rlcore.data.batch import Batch, Obs
+from rlcore.data.ranked import replay
 from rlcore.data.replay import Ring, Transitions
 from rlcore.data.rollout import Rollout
 from rlcore.data.scale import reward_scale
@@ -54,6 +55,9 @@ class SACDiscreteConfig:
     adjust_alpha: bool = setting(True, "adjust α so that the policy keeps its target entropy")
     target_entropy_share: float = setting(0.98, "entropy to keep, as a share of that of uniformly random actions",
                                           low=0, high=1)
+    prioritized: bool = setting(False, "replay steps in proportion to their error instead of evenly")
+    priority_alpha: float = setting(0.6, "how much the error decides, if prioritized; 0 is not at all", low=0, high=1)
+    priority_beta: float = setting(0.4, "how much of the bias of prioritized is corrected; 1 is all", low=0, high=1)
     normalize_reward: bool = setting(False, "divide rewards by the running deviation of the discounted return")
     normalize_obs: bool = setting(False, "centre and scale observations by running statistics")
     max_grad_norm: float | None = setting(None, "gradients of actor and critics are scaled down to this norm; not at "
@@ -68,12 +72,13 @@ class SACDiscreteConfig:
 
 @dataclass(frozen=True)
 class SACDiscreteBatch(Batch):
-    """What the losses read. All [N, …]; weight 0 marks dummy rows."""
+    """What the losses read. All [N, …]; weight 0 marks dummy rows, importance undoes the bias of prioritised replay."""
 
     obs: Obs
     action: Tensor
     target: Tensor
     weight: Tensor
+    importance: Tensor
 
 
 class SACDiscrete:
@@ -101,6 +106,7 @@ class SACDiscrete:
         self.policy, self.acting = fuse(self.actor, cfg.precision), nn.Sequential(encoder, self.actor)
         self.forward = numpy_forward(self.acting, self.device)
         self.memory = Ring(cfg.capacity, cfg.num_envs, reward_scale=reward_scale(cfg))
+        self.replay = replay(self.memory, cfg)
 
     def noise(self, rng: np.random.Generator, horizon: int, step: int, env: int) -> Array:  # noqa: ARG002  # the policy explores by itself
         """What one environment needs to sample T actions. → [T, A]"""
@@ -114,20 +120,23 @@ class SACDiscrete:
 
     def remember(self, rollout: Rollout) -> None:
         """Take a rollout into memory, and its observations into the running statistics."""
-        self.memory.add(rollout)
+        self.replay.add(rollout)
         if self.cfg.normalize_obs:
             learn_obs(rollout.obs, self.critics.encoder, self.lagging.encoder)
 
     def update(self) -> Metrics:
         """One gradient step of critics, actor and temperature on a batch from memory."""
-        index = self.memory.pick(self.cfg.batch_size, self.rng)
-        return self.learn(self.memory.transitions(index, self.cfg.gamma, self.cfg.n_step).to(self.device))
+        index, importance = self.replay.pick(self.cfg.batch_size, self.rng)
+        picked = self.memory.transitions(index, self.cfg.gamma, self.cfg.n_step).to(self.device)
+        error, metrics = self.learn(picked, importance.to(self.device))
+        self.replay.learned(index, error, picked.weight)
+        return metrics
 
-    def learn(self, picked: Transitions) -> Metrics:
-        """The step itself, a function of tensors alone."""
+    def learn(self, picked: Transitions, importance: Tensor) -> tuple[Tensor, Metrics]:
+        """The step itself, a function of tensors alone. → each row's error [N], metrics"""
         alpha = self.log_alpha.detach().exp()
-        batch = sac_discrete_targets(picked, self.policy, self.critics, self.lagging, alpha)
-        critic_loss, metrics = sac_discrete_critic_loss(self.critics, batch)
+        batch = sac_discrete_targets(picked, importance, self.policy, self.critics, self.lagging, alpha)
+        critic_loss, error, metrics = sac_discrete_critic_loss(self.critics, batch)
         norm = descend(critic_loss, self.critic_optimizer, self.max_grad_norm)
         loss, entropy = sac_discrete_loss(self.policy, self.critics, batch, alpha)
         descend(loss, self.actor_optimizer, self.max_grad_norm)
@@ -135,13 +144,14 @@ class SACDiscrete:
             wanted = self.cfg.target_entropy_share * largest_entropy(batch, self.actions.size)
             descend((self.log_alpha * (entropy - wanted)).sum(), self.alpha_optimizer)
         polyak(self.lagging_params, self.critic_params, self.cfg.tau)
-        return metrics | {"loss/policy": loss.detach(), "loss/grad_norm": norm, "policy/entropy": entropy,
-                          "policy/alpha": alpha.squeeze()}
+        return error, metrics | {"loss/policy": loss.detach(), "loss/grad_norm": norm, "policy/entropy": entropy,
+                                 "policy/alpha": alpha.squeeze()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Networks, optimisers, temperature and generator; the memory has its own."""
+        """Networks, optimisers, temperature, priorities and generator; the memory has its own."""
         modules = {name: getattr(self, name).state_dict() for name in _STATEFUL}
-        return modules | {"log_alpha": self.log_alpha.detach().clone(), "rng": self.rng.bit_generator.state}
+        return modules | {"log_alpha": self.log_alpha.detach().clone(), "replay": self.replay.state_dict(),
+                          "rng": self.rng.bit_generator.state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put back what `state_dict` gave."""
@@ -149,6 +159,7 @@ class SACDiscrete:
             getattr(self, name).load_state_dict(state[name])
         with torch.no_grad():
             self.log_alpha.copy_(state["log_alpha"])
+        self.replay.load_state_dict(state.get("replay", {}))  # older checkpoints know only even replay
         self.rng.bit_generator.state = state["rng"]
 
 
@@ -156,7 +167,7 @@ _STATEFUL = ("actor", "critics", "lagging", "actor_optimizer", "critic_optimizer
 
 
 @torch.no_grad()
-def sac_discrete_targets(picked: Transitions, actor: Net, critics: Critics, lagging: Critics,
+def sac_discrete_targets(picked: Transitions, importance: Tensor, actor: Net, critics: Critics, lagging: Critics,
                          alpha: Tensor) -> SACDiscreteBatch:
     """r + γ·Σ_a π(a|s')·(min Q̄(s', a) − α·log π(a|s')). Christodoulou 2019, eq. 10. [N]"""
     logits = actor(critics.features(picked.next_obs))
@@ -164,15 +175,19 @@ def sac_discrete_targets(picked: Transitions, actor: Net, critics: Critics, lagg
     judged = lagging.choices(lagging.features(picked.next_obs)).amin(0)
     soft_value = (log_probs.exp() * (judged - alpha * log_probs)).sum(-1)
     target = td_target(picked.reward, picked.discount, soft_value)
-    return SACDiscreteBatch(picked.obs, picked.action, target, picked.weight)
+    return SACDiscreteBatch(picked.obs, picked.action, target, picked.weight, importance)
 
 
-def sac_discrete_critic_loss(critics: Critics, batch: SACDiscreteBatch) -> tuple[Tensor, dict[str, Tensor]]:
-    """The squared soft Bellman error of the choices made, summed over both critics. Eq. 4."""
+def sac_discrete_critic_loss(critics: Critics, batch: SACDiscreteBatch) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """The squared soft Bellman error of the choices made, summed over both critics, eq. 4, and the mean error of each
+    row. → scalar, [N], metrics
+    """
     values = critics.choices(critics.features(batch.obs))
     value = values.gather(-1, batch.action[:, None].expand(len(values), -1, 1)).squeeze(-1)
-    loss = weighted_mean(0.5 * (value - batch.target).square().sum(0), batch.weight)
-    return loss, {"loss/value": loss.detach(), "value/mean": weighted_mean(value.detach().mean(0), batch.weight)}
+    error = value - batch.target
+    loss = weighted_mean(0.5 * error.square().sum(0) * batch.importance, batch.weight)
+    metrics = {"loss/value": loss.detach(), "value/mean": weighted_mean(value.detach().mean(0), batch.weight)}
+    return loss, error.detach().abs().mean(0), metrics
 
 
 def sac_discrete_loss(actor: Net, critics: Critics, batch: SACDiscreteBatch, alpha: Tensor) -> tuple[Tensor, Tensor]:

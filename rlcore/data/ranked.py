@@ -86,6 +86,6 @@ class Ranked:
         self.picker.load_state_dict(state)
 
 
-def replay(ring: Ring, cfg: Any) -> Even | Ranked:
+def replay(ring: Ring, cfg: Any, beta_steps: int | None = None) -> Even | Ranked:
     """What a config's `prioritized` asks for."""
-    return Ranked(ring, cfg.priority_alpha, cfg.priority_beta) if cfg.prioritized else Even(ring)
+    return Ranked(ring, cfg.priority_alpha, cfg.priority_beta, beta_steps) if cfg.prioritized else Even(ring)

@@ -87,7 +87,7 @@ class Ring:
         self.total = 0                          # steps of each environment ever written
         self.rows: dict[str, Tensor] = {}       # flags and actions, and "obs" or one "obs/part" for each part
         self.stacks: list[str] = []             # the columns that are stored frame by frame
-        self.padding = ""                       # before an episode's first frame its "repeats", or "zeros"
+        self.padding = ""                       # before a stack's first frame its "repeats", or "zeros"
         self.relabel: Relabel | None = None     # what becomes of steps before they are handed out
 
     def __len__(self) -> int:
@@ -110,8 +110,9 @@ class Ring:
             self._allocate(columns, rollout.memory)
         if self.reward_scale is not None:
             self.reward_scale.learn(rollout)
-        if self.stacks and rollout.start.any():
-            self._learn_padding(rollout)
+        if self.stacks:
+            fresh = self._begin_stacks(rollout)
+            columns["fresh"] = fresh[:-1]
         if self.total:  # what begins an episode does not follow from the newest step: nobody may learn that it did
             self._memory("valid")[self.head - 1] &= ~self._given(rollout.start[0])
         length, skip = len(rollout.reward), max(0, len(rollout.reward) - (self.steps - 1))
@@ -127,6 +128,8 @@ class Ring:
         for name, part in _parts(rollout.last_obs).items():
             self._memory(name)[self.head] = self._given(self._newest(name, part))
         self._memory("start")[self.head] = ~self._given(rollout.valid[-1])  # a dummy row leads to an episode's first
+        if self.stacks:
+            self._memory("fresh")[self.head] = self._given(fresh[-1])
         return torch.from_numpy((written + np.arange(self.num_envs)).ravel())
 
     def _write(self, name: str, column: Tensor, head: int) -> None:
@@ -144,6 +147,8 @@ class Ring:
 
     def _allocate(self, columns: dict[str, Tensor], memory: Tensor) -> None:
         self.stacks = [name for name, column in columns.items() if self._is_stack(name, column)]
+        if self.stacks:
+            self.rows["fresh"] = self._zeros("fresh", (self.steps, self.num_envs), torch.bool)
         for name, column in columns.items():
             self.rows[name] = self._zeros(name, (self.steps, *self._newest(name, column).shape[1:]), column.dtype)
         if self.memory_every:
@@ -167,9 +172,27 @@ class Ring:
         return (self.frames > 1 and name.startswith("obs") and column.dtype == torch.uint8 and column.dim() == 5
                 and column.shape[2] == self.frames)
 
-    def _learn_padding(self, rollout: Rollout) -> None:
-        parts = _parts(rollout.obs)
-        for first in (parts[name][rollout.start] for name in self.stacks):
+    def _begin_stacks(self, rollout: Rollout) -> Tensor:
+        """Where stacks begin anew, also in the newest row: at episodes' starts, but not where only a life was lost and
+        the next one's first stack goes on from the last one's. → [T + 1, B]
+        """
+        start = torch.cat([rollout.start, ~rollout.valid[-1:]])
+        step, env = start.nonzero(as_tuple=True)
+        if not len(step):
+            return start
+        goes_on, first, last = torch.full_like(step, self.total) + step > 0, [], _parts(rollout.last_obs)
+        newest = (self.head - 1) % self.steps * self.num_envs + torch.arange(self.num_envs, device=self.device)
+        for name, obs in ((name, part) for name, part in _parts(rollout.obs).items() if name in self.stacks):
+            before = self._observed(name, newest).to(obs.device) if self.total else torch.zeros_like(obs[0])
+            shown = torch.cat([before[None], obs, last[name][None]])
+            first.append(shown[step + 1, env])
+            goes_on &= (first[-1][:, :-1] == shown[step, env][:, 1:]).flatten(1).all(1)
+        self._learn_padding([stacks[~goes_on] for stacks in first])
+        start[step, env] = ~goes_on
+        return start
+
+    def _learn_padding(self, firsts: list[Tensor]) -> None:
+        for first in firsts:
             older, newest = first[:, :-1], first[:, -1:]
             repeats, zeros = ((older == fill).flatten(1).all(1) for fill in (newest, torch.zeros_like(newest)))
             for kind, plainly in (("repeats", repeats & ~zeros), ("zeros", zeros & ~repeats)):
@@ -177,8 +200,9 @@ class Ring:
                     self.padding = self.padding or kind
             same = repeats if self.padding == "repeats" else zeros if self.padding == "zeros" else repeats & zeros
             if not bool(same.all()):
-                raise ShapeError("Frames can be stored once only where every episode's first stack repeats its first "
-                                 "frame, or every one begins with zeros. This environment's do not. Use frames=1.")
+                raise ShapeError("Frames can be stored once only where every episode's first stack goes on from the "
+                                 "last one's, or always repeats its first frame, or always begins with zeros. This "
+                                 "environment's do not. Use frames=1.")
 
     def pick(self, count: int, rng: np.random.Generator, length: int = 1, every: int = 1) -> Tensor:
         """Flat rows, uniformly and with replacement. → [count]
@@ -213,29 +237,27 @@ class Ring:
 
         Sutton 1988; n-step targets as in Hessel et al. 2018, arXiv:1710.02298, "Multi-step learning".
         """
-        flat = self._flat
-        last, reward = index, flat("reward").index_select(0, index)
+        last, reward = index, self._at("reward", index)
         discount: Tensor | float = gamma
         if n > 1:
             last, reward, discount = self._add_up(index, reward, gamma, n)
         after = self._shift(last, 1)
-        alive = 1 - flat("terminated").index_select(0, last).float()
-        found = Transitions(self.obs(index), flat("action").index_select(0, index), reward, discount * alive,
-                            next_obs=self.obs(after), weight=flat("valid").index_select(0, index).float())
+        alive = 1 - self._at("terminated", last).float()
+        found = Transitions(self.obs(index), self._at("action", index), reward, discount * alive,
+                            next_obs=self.obs(after), weight=self._at("valid", index).float())
         if self.relabel is not None:
             found = self.relabel(index, found)
         return found if self.reward_scale is None else replace(found, reward=self.reward_scale.scale(found.reward))
 
     def _add_up(self, index: Tensor, reward: Tensor, gamma: float, n: int) -> tuple[Tensor, Tensor, Tensor]:
         """(last row, Σ γᵏ·r, γ^steps): a window ends before a row that does not follow on from it."""
-        rewards, valid, last = self._flat("reward"), self._flat("valid"), index
-        discount = torch.full_like(reward, gamma)
+        last, discount = index, torch.full_like(reward, gamma)
         going = torch.ones_like(index, dtype=torch.bool)
         for _ in range(1, n):
             after = self._shift(last, 1)
             # dummy rows are not valid, so an episode's end stops here too, and the newest step has no reward behind it
-            going = going & valid.index_select(0, after) & (after // self.num_envs != self.head)
-            reward = reward + torch.where(going, discount * rewards.index_select(0, after), 0)
+            going = going & self._at("valid", after) & (after // self.num_envs != self.head)
+            reward = reward + torch.where(going, discount * self._at("reward", after), 0)
             discount = torch.where(going, discount * gamma, discount)
             last = torch.where(going, after, last)
         return last, reward, discount
@@ -243,8 +265,8 @@ class Ring:
     def sequences(self, index: Tensor, length: int) -> Sequences:
         """`length` consecutive steps from each flat row on. → [L, N, …], observations [L + 1, N, …]"""
         rows = torch.stack([self._shift(index, k) for k in range(length + 1)])
-        take = {name: self._flat(name)[rows[:-1]] for name in ("action", "reward", "terminated", "valid")}
-        start = self._flat("start")[rows]
+        take = {name: self._at(name, rows[:-1]) for name in ("action", "reward", "terminated", "valid")}
+        start = self._at("start", rows)
         memory = torch.zeros(1, len(index), 0, device=self.device)
         if self.memory_every:
             memory = self.rows["memory"][index // self.num_envs // self.memory_every, index % self.num_envs][None]
@@ -257,20 +279,21 @@ class Ring:
         return found["obs"] if "obs" in found else {name[4:]: part for name, part in found.items()}
 
     def _observed(self, name: str, index: Tensor) -> Tensor:
-        flat = self._flat(name)
         if name not in self.stacks:
-            return flat.index_select(0, index) if index.dim() == 1 else flat[index]
-        start, at, frames = self._flat("start"), index, [flat[index]]
+            return self._at(name, index)
+        at, frames = index, [self._at(name, index)]
         began = torch.zeros_like(index, dtype=torch.bool)
         for _ in range(self.frames - 1):
-            began = began | start[at]
+            began = began | self._at("fresh", at)
             at = torch.where(began, at, self._shift(at, -1))
-            older = flat[at]
+            older = self._at(name, at)
             frames.append(older * ~began[..., None, None] if self.padding == "zeros" else older)
         return torch.stack(frames[::-1], -3)
 
-    def _flat(self, name: str) -> Tensor:
-        return self.rows[name].flatten(0, 1)
+    def _at(self, name: str, index: Tensor) -> Tensor:
+        """A column at flat rows of any shape; on the CPU as NumPy picks it, since torch's calls cost more."""
+        flat = self.rows[name].flatten(0, 1)
+        return torch.from_numpy(flat.numpy().take(index.numpy(), 0)) if self.device.type == "cpu" else flat[index]
 
     def _shift(self, index: Tensor, by: int) -> Tensor:
         return (index + by * self.num_envs) % (self.steps * self.num_envs)
@@ -302,6 +325,8 @@ class Ring:
             length = self.steps // self.memory_every if name == "memory" else self.steps
             self.rows[name] = self._zeros(name, (length, *saved.shape[1:]), saved.dtype)
             self.rows[name][: len(saved)] = saved
+        if self.stacks and "fresh" not in self.rows:  # from before lost lives were known: stacks began with episodes
+            self.rows["fresh"] = self._zeros("fresh", (self.steps, self.num_envs), torch.bool).copy_(self.rows["start"])
         if self.reward_scale is not None:
             self.reward_scale.load_state_dict(state["reward_scale"])
 

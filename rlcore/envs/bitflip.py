@@ -11,6 +11,7 @@ from gymnasium import spaces
 from rlcore.arrays import Array
 
 Obs = dict[str, Array]
+_SIDE, _EDGE = 32, 4    # pixels of a bit in a picture, and of the dark around it
 
 
 class BitFlip(gym.Env[Any, np.int64]):
@@ -21,8 +22,10 @@ class BitFlip(gym.Env[Any, np.int64]):
     Andrychowicz et al. 2017, arXiv:1707.01495, §3.1.
     """
 
-    def __init__(self, bits: int = 8):
-        self.bits, self.elapsed = bits, 0
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 2}  # noqa: RUF012  # as Gymnasium has it
+
+    def __init__(self, bits: int = 8, render_mode: str | None = None):
+        self.bits, self.elapsed, self.render_mode = bits, 0, render_mode
         self.state, self.goal = np.zeros(bits, np.float32), np.zeros(bits, np.float32)
         part = spaces.Box(0, 1, (bits,), np.float32)
         self.observation_space = spaces.Dict(
@@ -49,6 +52,14 @@ class BitFlip(gym.Env[Any, np.int64]):
         """0 where all bits agree, otherwise −1. [..., bits], [..., bits] → [...]"""
         rewards: Array = (achieved == desired).all(-1).astype(np.float32) - 1
         return rewards
+
+    def render(self) -> Array | None:
+        """The bits above the goal's, bright where they are on. → [height, width, 3]"""
+        if self.render_mode is None:
+            return None
+        grey = np.where([self.state, self.goal], 230, 70)
+        image: Array = np.kron(grey, np.pad(np.ones((_SIDE, _SIDE)), _EDGE)).astype(np.uint8)
+        return np.repeat(image[..., None], 3, -1)
 
     def _obs(self) -> Obs:
         return {"observation": self.state.copy(), "achieved_goal": self.state.copy(), "desired_goal": self.goal.copy()}

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gymnasium import spaces
 
 from rlcore.arrays import Array
-from rlcore.config import ConfigError
-from rlcore.envs.make import Backend, Factory, make_env, name_of
+from rlcore.config import ConfigError, ShapeError
+from rlcore.envs.make import Backend, Env, Factory, make_env
+from rlcore.envs.wrappers import named_spaces
 from rlcore.evaluation.statistics import bootstrap_interval, iqm
 from rlcore.protocols import Agent, Policy
-from rlcore.restore import Which, load_agent_at
+from rlcore.restore import Which, load_agent_at, place
 from rlcore.runs import read_evaluations
 from rlcore.spaces import Actions
 
@@ -68,7 +70,8 @@ def evaluate(agent: Agent | str | Path, env: str | Factory | None = None, *, epi
 
     Args:
         agent: an agent, or the folder of a run, which then keeps the result in its evaluations.jsonl.
-        env: an environment's name, or a function or class that makes one; the run's own if None.
+        env: an environment's name, or a function or class that makes one; the run's own if None. In another one, whose
+            spaces must be the same, a run keeps no result.
         episodes: how many; each starts from a seed of its own.
         seed: of the first environment.
         which: of a run's checkpoints: "last", "best", or the step of one that was kept.
@@ -76,23 +79,49 @@ def evaluate(agent: Agent | str | Path, env: str | Factory | None = None, *, epi
             many games of hidden information, the likeliest actions can be worse.
         max_steps: an episode that is longer is taken for one that never ends.
         backend, env_options, action_mask: of the environment, as for `train`; a run's own are used by themselves, also
-            with a function or class.
+            with a function or class. Options that are given beside a run change its own.
 
     Raises:
         ConfigError: no environment to play in, a run without a checkpoint, or an episode that does not end.
+        ShapeError: the environment's observations or actions are not those that the agent was trained with.
     """
     if episodes < 1:
         raise ConfigError(f"episodes={episodes} must be at least 1.")
     if isinstance(agent, str | Path):
-        return _evaluate_run(Path(agent), which, env, episodes, seed, explore)
+        return _evaluate_run(Path(agent), which, env, episodes, seed, explore, env_options)
     if env is None:
         raise ConfigError("evaluate(agent) needs the environment's name, such as 'CartPole-v1'.")
     vector = make_env(env, min(episodes, 16), seed=seed, backend=backend, options=env_options,
                       action_mask=action_mask)
     try:
+        check_spaces(agent, vector)
         return _play(agent, vector, episodes, max_steps, exploring(agent, seed, vector.num_envs) if explore else None)
     finally:
         vector.close()
+
+
+def check_spaces(agent: Policy, env: Env) -> None:
+    """Make sure that an agent can play in an environment. Bounds may differ: they are the environment's own units.
+
+    Raises:
+        ShapeError: its observations or actions are not those that the agent was trained with.
+    """
+    space = getattr(agent, "obs_space", None)  # an agent built by hand does not say what it sees
+    if space is None:
+        return
+    mine, other = agent.actions, Actions(env.single_action_space)
+    trained, found = ((_kinds(seen), f"{acts.kind.replace('_', '-')} actions {[*acts.nvec] or acts.size}")
+                      for seen, acts in ((space, mine), (env.single_observation_space, other)))
+    if trained != found:
+        raise ShapeError(f"This agent was trained with observations {trained[0]} and {trained[1]}, but {env.name} has "
+                         f"{found[0]} and {found[1]}. It can play only where both are the same.")
+
+
+def _kinds(space: Any) -> str:
+    """`float32 [4]`, or `{goal: float32 [2], on: MultiBinary(3)}`"""
+    parts = {name: f"{part.dtype} {[*part.shape]}" if isinstance(part, spaces.Box) else str(part)
+             for name, part in sorted(named_spaces(space))}
+    return parts[""] if "" in parts else f"{{{', '.join(f'{name}: {kind}' for name, kind in parts.items())}}}"
 
 
 def exploring(agent: Policy, seed: int, num_envs: int) -> Iterator[Array]:
@@ -133,15 +162,13 @@ def _play(agent: Agent, env: Any, episodes: int, max_steps: int, noise: Iterator
 
 
 def _evaluate_run(folder: Path, which: Which, env: str | Factory | None, episodes: int, seed: int,
-                  explore: bool) -> Evaluation:
+                  explore: bool, env_options: Mapping[str, Any] | None) -> Evaluation:
     agent, spec, step = load_agent_at(folder, which, None if isinstance(env, str) else env)
-    own = env is None or name_of(env) == spec.env
-    if isinstance(env, str) and not own:
-        return evaluate(agent, env, episodes=episodes, seed=seed, explore=explore)
-    result = evaluate(agent, env or spec.env, episodes=episodes, seed=seed, explore=explore,
-                      env_options=spec.env_options, action_mask=spec.action_mask,
-                      backend="envpool" if spec.backend == "envpool" else "sync")
-    if own:
+    where = place(spec, env, env_options)
+    result = evaluate(agent, where.env, episodes=episodes, seed=seed, explore=explore, env_options=where.options,
+                      action_mask=where.action_mask,
+                      backend="envpool" if spec.backend == "envpool" and where.env == spec.env else "sync")
+    if where.own:
         append_evaluation(folder, result.row(step) | ({"exploring": True} if explore else {}))
     return result
 

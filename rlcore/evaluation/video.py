@@ -17,8 +17,9 @@ from PIL import Image
 from rlcore.arrays import Array
 from rlcore.config import ConfigError
 from rlcore.envs.make import Env, Factory, make_env, name_of
+from rlcore.evaluation.evaluate import check_spaces
 from rlcore.protocols import Agent
-from rlcore.restore import Which, load_agent_at
+from rlcore.restore import Which, load_agent_at, place
 from rlcore.spaces import Actions
 
 
@@ -29,23 +30,26 @@ def record_video(agent: Agent | str | Path, env: str | Factory | None = None, pa
 
     Args:
         agent: an agent, or the folder of a run.
-        env: an environment's name, or a function or class that makes one; the run's own if None.
-        path: an .mp4 (H.264) or .gif file; <run>/videos/<step>.mp4 if None and a run was given.
+        env: an environment's name, or a function or class that makes one, whose spaces must be the same; the run's own
+            if None.
+        path: an .mp4 (H.264) or .gif file; <run>/videos/<step>.mp4 if None and a run was given, <step>-elsewhere.mp4
+            if it plays in another environment or with other options.
         which: of a run's checkpoints: "last", "best", or the step of one that was kept.
         seed: of the episode.
         max_steps: the film ends here if the episode does not.
         env_options, action_mask: of the environment, as for `train`; a run's own are used by themselves, also with a
-            function or class.
+            function or class. Options that are given beside a run change its own.
 
     Raises:
         ConfigError: no place to write to, another file type, or an environment that cannot draw itself here.
+        ShapeError: the environment's observations or actions are not those that the agent was trained with.
     """
     if isinstance(agent, str | Path):
         folder = Path(agent)
         agent, spec, step = load_agent_at(folder, which, None if isinstance(env, str) else env)
-        if not isinstance(env, str) or env == spec.env:
-            env, env_options, action_mask = env or spec.env, spec.env_options, spec.action_mask
-        path = path or folder / "videos" / f"{step:012d}.mp4"
+        where = place(spec, env, env_options)
+        env, env_options, action_mask = where.env, where.options, where.action_mask
+        path = path or folder / "videos" / f"{step:012d}{'' if where.own else '-elsewhere'}.mp4"
     if env is None or path is None:
         raise ConfigError("record_video(agent, …) needs an environment's name and a file to write, "
                           "such as 'episode.mp4'.")
@@ -67,6 +71,7 @@ def _film(agent: Agent, make: Callable[..., Env], name: str, max_steps: int) -> 
         os.environ.setdefault("MUJOCO_GL", "egl")
     env, frames = _first_frame(make, name)
     try:
+        check_spaces(agent, env)
         actions, obs = Actions(env.single_action_space), env.reset()[0]
         memory = np.zeros((1, agent.memory_size), np.float32)
         for _ in range(max_steps):

@@ -11,8 +11,11 @@ from __future__ import annotations
 import copy
 import os
 import shutil
+import sys
+import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -32,9 +35,16 @@ Compiler = Callable[[torch.fx.GraphModule, Sequence[Tensor]], Callable[..., Sequ
 """(graph, examples of its inputs) → a function of such inputs, which may change them, to what the graph returns"""
 
 
-def has_compiler() -> bool:
-    """Whether this machine can compile what torch writes."""
-    return any(shutil.which(name) for name in (os.environ.get("CXX", ""), "g++", "clang++", "c++") if name)
+def missing_tool(device: str) -> str | None:
+    """What this machine lacks to compile what torch writes for a device; None if nothing that torch needs there."""
+    if torch.device(device).type != "cpu":
+        return None
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")  # torch tries no other
+    if not shutil.which(compiler):
+        return f"the C++ compiler {compiler}"
+    if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
+        return "Python's header files (the package python3-dev)"
+    return None
 
 
 def obstacle(agent: Any) -> str | None:

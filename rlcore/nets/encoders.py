@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from itertools import pairwise
@@ -21,6 +22,8 @@ from rlcore.ops.running import merge_moments
 from rlcore.spaces import MASK
 
 ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
+EncoderClass = type[nn.Module]
+"""Made with an observation space; turns rows of observations [N, …] into features [N, out_dim]."""
 
 
 def mlp(sizes: Sequence[int], activation: str, out_gain: float | None = None) -> nn.Sequential:
@@ -191,15 +194,71 @@ class Parts(nn.Module):
             encode.learn(obs[name])  # type: ignore[operator]
 
 
+class Own(nn.Module):
+    """A module of the user's own, made with the observation space. [..., *shape] → [..., out_dim]
+
+    It is given rows [N, *shape] (of a dictionary, a dictionary of such) and has `out_dim`.
+    """
+
+    def __init__(self, space: spaces.Space[Any], build: EncoderClass):
+        super().__init__()
+        self.net = build(space)
+        self.out_dim = getattr(self.net, "out_dim", None)
+        if not isinstance(self.out_dim, int):
+            raise ShapeError(f"The encoder {type(self.net).__name__} must say how many features it gives: set "
+                             "self.out_dim to a whole number.")
+        self.ranks = {name: len(part.shape or ()) for name, part in space.spaces.items()} \
+            if isinstance(space, spaces.Dict) else len(space.shape or ())
+
+    def forward(self, obs: Any) -> Tensor:
+        """[..., *shape] → [..., out_dim]"""
+        if isinstance(self.ranks, dict):
+            obs = {name: obs[name] for name in self.ranks}
+            name, rank = next(iter(self.ranks.items()))
+            lead = obs[name].shape[: obs[name].dim() - rank]
+            rows = {name: part.reshape(-1, *part.shape[len(lead):]) for name, part in obs.items()}
+        else:
+            lead = obs.shape[: obs.dim() - self.ranks]
+            rows = obs.reshape(-1, *obs.shape[len(lead):])
+        found: Tensor = self.net(rows)
+        if found.dim() != 2 or found.shape[1] != self.out_dim:
+            raise ShapeError(f"The encoder {type(self.net).__name__} must turn rows [N, …] into features "
+                             f"[N, {self.out_dim}], and gave {[*found.shape]}.")
+        return found.view(*lead, self.out_dim)
+
+    def learn(self, obs: Obs) -> None:
+        """Nothing to learn outside the gradient."""
+
+
+def read_by(space: spaces.Space[Any], build: EncoderClass) -> spaces.Space[Any]:
+    """An observation space that `encoder_for` reads through a module of the user's own."""
+    marked = copy.copy(space)
+    vars(marked)["encoder"] = build
+    return marked
+
+
+def reader_of(space: spaces.Space[Any]) -> EncoderClass | None:
+    """What `read_by` has set, if it has."""
+    found: EncoderClass | None = vars(space).get("encoder")
+    return found
+
+
 def encoder_for(algo: str, space: spaces.Space[Any], normalize: bool = False, precision: Precision = "float32") -> Any:
     """The encoder for an observation space: a module with `out_dim` and `learn`.
 
     Boxes of uint8 with two or three axes are images; all other Boxes are vectors. normalize: centre and scale
     vectors by running statistics. precision: of the convolutions.
 
+    A space from `read_by` is read by the user's module as it is, without a dictionary's action mask.
+
     Raises:
         ShapeError: the space is none of Box, Discrete, MultiDiscrete, MultiBinary or a Dict of these.
     """
+    if own := reader_of(space):
+        if normalize:
+            raise ShapeError("normalize_obs=True scales what rlcore's own encoders read. A custom encoder gets "
+                             "observations as they are: scale them there, and use normalize_obs=False.")
+        return Own(_unmasked(space), own)
     match space:
         case spaces.Box() if space.dtype == np.uint8 and len(space.shape) in (2, 3):
             return Pixels(space, precision)
@@ -219,6 +278,12 @@ def encoder_for(algo: str, space: spaces.Space[Any], normalize: bool = False, pr
                              "MultiDiscrete, MultiBinary or a Dict of these. rlcore.make_env flattens nested ones.")
 
 
+def _unmasked(space: spaces.Space[Any]) -> spaces.Space[Any]:
+    if not isinstance(space, spaces.Dict) or MASK not in space.spaces:
+        return space
+    return spaces.Dict({name: part for name, part in space.spaces.items() if name != MASK})
+
+
 def learn_obs(obs: Obs, *encoders: Any) -> None:
     """Take a rollout's observations into the running statistics of each encoder once. [T, B, *obs]"""
     rows = tree_map(lambda part: part.flatten(0, 1), obs)
@@ -227,7 +292,11 @@ def learn_obs(obs: Obs, *encoders: Any) -> None:
 
 
 def is_plain(space: spaces.Space[Any]) -> bool:
-    """Whether features cost nothing: everything but pixels. Networks with pixels had better share their encoder."""
+    """Whether features cost nothing: everything but pixels and what a user's module reads. Networks with such had
+    better share their encoder.
+    """
+    if reader_of(space):
+        return False
     if isinstance(space, spaces.Dict):
         return all(is_plain(part) for part in space.spaces.values())
     return not (isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) in (2, 3))

@@ -48,6 +48,7 @@ class RunSpec:
     keep_every: int | None = None      # env steps between checkpoints of the agent that stay
     start_from: str | None = None      # the run whose last agent this one began as
     freeze: list[str] = field(default_factory=list)  # words in the names of parameters that stay as they are
+    encoder: str | None = None         # the user's module that reads observations: "module:Class"
     hindsight: float | None = None     # share of replayed steps that pursue another goal
     compiled: bool = False             # the gradient step is; its sums differ in their last bits
     replay_on_disk: bool = False       # the replay memory lies in files of the run's folder

@@ -125,7 +125,8 @@ class Collector:
         self.total = self.block.arrays["reward"].shape[1]
         self.mine = slice(first, first + num)
         bounds = [num * group // num_groups for group in range(num_groups + 1)]
-        self.groups = [slice(begin, end) for begin, end in pairwise(bounds) if begin < end]
+        self.groups = [(slice(begin, end), slice(first + begin, first + end))       # of the environments, of the block
+                       for begin, end in pairwise(bounds) if begin < end]
         self.rngs = [np.random.default_rng([seed, first + b]) for b in range(num)]
         self.memory = np.zeros((self.total, policy.memory_size), np.float32)
         self.running = np.zeros(num)               # return of the episode under way, per environment
@@ -182,32 +183,36 @@ class Collector:
     def _walk(self, noise: Array, act: Callable[[Any, Array, Array], tuple[Array, Array]]) -> None:
         obs, action, to_env = self.block.obs, self.block.arrays["action"], self.policy.actions.to_env
         recurrent, one_part = self.policy.memory_size > 0, not isinstance(obs, dict)
+        receive, send, groups = self._receiver(), self.env.send, self.groups
         for t in range(self.horizon):
-            for group in self.groups:
+            for group, mine in groups:
                 if t:
-                    self._receive(t - 1, group)
+                    receive(t - 1, group, mine)
                 if recurrent:
-                    self._remember(t, group)
+                    self._remember(t, group, mine)
                 row = obs[t] if one_part else {name: part[t] for name, part in obs.items()}
                 chosen, after = act(row, self.memory, noise[t])
-                mine = slice(self.first + group.start, self.first + group.stop)
                 if recurrent:
                     self.memory[mine] = after[mine]
-                action[t, mine] = chosen[mine]
-                self.env.send(to_env(chosen[mine]), group if len(self.groups) > 1 else _ALL)
-        for group in self.groups:
-            self._receive(self.horizon - 1, group)
+                action[t, mine] = chosen = chosen[mine]
+                send(to_env(chosen), group if len(groups) > 1 else _ALL)
+        for group, mine in groups:
+            receive(self.horizon - 1, group, mine)
 
-    def _receive(self, t: int, group: slice) -> None:
-        """What came of step t."""
-        arrays, mine = self.block.arrays, slice(self.first + group.start, self.first + group.stop)
-        obs, arrays["reward"][t, mine], arrays["terminated"][t, mine], arrays["truncated"][t, mine], info = (
-            self.env.recv(group if len(self.groups) > 1 else _ALL))
-        self._observe(t + 1, mine, obs)
-        for name in self.policy.extras:
-            if name not in info and not self._was_reset(t, group).all():
-                raise ShapeError(f"{self.env.name} gives no info['{name}'], which this algorithm learns from.")
-            arrays["extra"][name][t, mine] = info.get(name, 0.0)
+    def _receiver(self) -> Callable[[int, slice, slice], None]:
+        """What takes in what came of a step: one call per step, so it looks nothing up twice."""
+        arrays, recv, observe, several = self.block.arrays, self.env.recv, self._observe, len(self.groups) > 1
+        reward, terminated, truncated = arrays["reward"], arrays["terminated"], arrays["truncated"]
+
+        def receive(t: int, group: slice, mine: slice) -> None:
+            obs, reward[t, mine], terminated[t, mine], truncated[t, mine], info = recv(group if several else _ALL)
+            observe(t + 1, mine, obs)
+            for name in self.policy.extras:
+                if name not in info and not self._was_reset(t, group, mine).all():
+                    raise ShapeError(f"{self.env.name} gives no info['{name}'], which this algorithm learns from.")
+                arrays["extra"][name][t, mine] = info.get(name, 0.0)
+
+        return receive
 
     def _observe(self, row: int, mine: slice, obs: Any) -> None:
         if isinstance(obs, dict):
@@ -216,18 +221,16 @@ class Collector:
         else:
             self.block.obs[row, mine] = obs
 
-    def _was_reset(self, t: int, group: slice) -> Array:
+    def _was_reset(self, t: int, group: slice, mine: slice) -> Array:
         """Whose step t is the dummy that resets. [group]"""
         if t == 0:
             return self.ended[group]
-        mine = slice(self.first + group.start, self.first + group.stop)
         over: Array = self.block.arrays["terminated"][t - 1, mine] | self.block.arrays["truncated"][t - 1, mine]
         return over
 
-    def _remember(self, t: int, group: slice) -> None:
+    def _remember(self, t: int, group: slice, mine: slice) -> None:
         """Forget at an episode's start, and note what is remembered before step t."""
-        mine = slice(self.first + group.start, self.first + group.stop)
-        self.memory[mine][self._was_reset(t - 1, group) if t else self.fresh[group]] = 0
+        self.memory[mine][self._was_reset(t - 1, group, mine) if t else self.fresh[group]] = 0
         self.block.arrays["memory"][t, mine] = self.memory[mine]
 
     def _count_episodes(self, done: Array, valid: Array) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from copilot.assistant import Reply, Source
+from copilot.llms.base import Use
 from copilot.llms.choose import open_answerer
 from gui.desk import Desk
 from gui.server import run
@@ -42,7 +43,7 @@ class Slow:
                 break
             text += f" w{number}"
             yield Reply(text, (SOURCE,), abstained=False, done=False)
-        yield Reply(text, (SOURCE,), abstained=False, done=True)
+        yield Reply(text, (SOURCE,), abstained=False, done=True, context=Use(1_840, 4_096, 6, 8))
 
     def choose(self, spec: str) -> None:
         open_answerer(spec)

@@ -37,6 +37,34 @@ def test_asking_waits_for_the_index_and_stop_stops(app: App, shown: Window) -> N
     expect(page.locator('#chat-log a[href$="#source-0-1"]')).to_have_count(1)   # and code[1] is no citation
 
 
+@pytest.mark.parametrize("width", [390, 1440])
+def test_what_a_model_s_prompt_took_stands_in_one_line_below_its_answer(app: App, executable: str, width: int) -> None:
+    with window(executable, width=width) as opened:
+        page = opened.page
+        page.goto(app.address)
+        for question in ("First?", "Second?"):
+            page.locator("#question textarea").fill(question)
+            page.keyboard.press("Enter")
+            expect(page.locator("#chat-log .user-row").last).to_contain_text(question)
+            expect(page.locator("#chat-log .bot").last).to_contain_text("w3")
+            page.keyboard.press("Escape")
+            expect(page.locator("#send")).to_be_visible()
+        line = page.locator("#chat-log p", has_text="1,840 of 4,096 tokens of context · 6 of 8 passages")
+        expect(line).to_have_count(2)
+        shown = line.last.bounding_box()
+        assert shown is not None
+        assert shown["height"] < 24
+        assert shown["x"] + shown["width"] <= width
+        page.locator('#chat-log button[title="Dislike"]').last.click()      # the thumb is still the second answer's
+        page.locator("#note input").fill("too slow")
+        page.locator("#note-save").click()
+        page.reload()
+        rows = page.locator("#chat-log .message-buttons-left")
+        expect(rows).to_have_count(2)
+        expect(rows.first.get_by_title("Disliked")).to_have_count(0)
+        expect(rows.last.get_by_title("Disliked")).to_have_count(1)
+
+
 def test_keys_write_send_and_stop(app: App, shown: Window) -> None:
     page = shown.page
     page.goto(f"{app.address}/#runs")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from copilot.embed import Progress, Vectors
+from copilot.llms.turns import ModelAnswerer, Turn
 
 PAGES = {
     "papers/ppo.md": """---
@@ -125,6 +126,21 @@ class WordEmbedder:
             seed = int.from_bytes(hashlib.sha256(f"{self.identity}{word[:6]}".encode()).digest()[:4], "big")
             vector += np.random.default_rng(seed).standard_normal(self.dim).astype(np.float32)
         return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+class Words(ModelAnswerer):
+    """A model that counts words, says two of them, and keeps what it read."""
+
+    read = ""
+
+    def count(self, text: str) -> int:
+        """Words."""
+        return len(text.split())
+
+    def _speak(self, text: str, turn: Turn) -> Generator[str]:
+        del turn
+        self.read = text
+        yield from ("PPO ", "clips.")
 
 
 def write_gguf(path: Path, width: int = 64, layers: int = 2, context: int = 4096) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 
 
 def pdf(pages: Sequence[str], title: str = "", outline: Sequence[tuple[str, int]] = (), stream: bytes | None = None,
-        ) -> bytes:
+        box: str = "0 0 600 800") -> bytes:
     """A PDF with these pages of text. `stream` replaces the content of each; the outline names pages from 0."""
     first = 4 + len(outline)
     kids = " ".join(f"{first + 2 * place} 0 R" for place in range(len(pages)))
@@ -30,7 +30,7 @@ def pdf(pages: Sequence[str], title: str = "", outline: Sequence[tuple[str, int]
         lines = "".join(f"({line}) Tj T*\n" for line in text.split("\n"))
         content = f"BT /F1 12 Tf 14 TL 50 750 Td\n{lines}ET".encode("latin-1") if stream is None else stream
         packed = zlib.compress(content)
-        objects.append(f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 600 800] /Contents {first + 2 * place + 1} 0 R "
+        objects.append(f"<< /Type /Page /Parent 2 0 R /MediaBox [{box}] /Contents {first + 2 * place + 1} 0 R "
                        "/Resources << /Font << /F1 3 0 R >> >> >>".encode())
         objects.append(f"<< /Length {len(packed)} /Filter /FlateDecode >>\nstream\n".encode() + packed + b"\nendstream")
     objects.append(f"<< /Title ({title}) >>".encode())

@@ -218,3 +218,8 @@ def test_verifying_leaves_code_headings_and_tables_alone():
 ])
 def test_a_sentence_keeps_only_the_mark_of_a_passage_that_supports_it(written, expected):
     assert verified(written, ["PPO clips the ratio at 0.2.", "SAC learns the temperature."]) == expected
+
+
+def test_bracketed_numbers_of_a_passage_are_no_citations():
+    told = cited(groups("Two layers, [64, 64], are `net[1]` and [2].")[0], 1)
+    assert told == "Two layers, `[64, 64]`, are `net[1]` and `[2]`. [1]" and marks(told) == [1]

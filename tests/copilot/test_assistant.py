@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from copilot.__main__ import main
+from copilot.answer import BuiltinAnswerer
 from copilot.assistant import Assistant, standalone
 from copilot.cite import marks, renumbered, verified
 from copilot.llms.base import prompt
@@ -86,7 +87,7 @@ def test_retrieved_text_is_quoted_as_data_behind_a_mark_it_cannot_know(tmp_path)
     pages = {"evil.md": f"# PPO clip ratio\n\n{trap}\n"}
     assistant = Assistant.open(write_corpus(tmp_path / "c", pages), tmp_path / "i", embedder=WordEmbedder())
     found = assistant.find("PPO clip ratio")
-    texts = [prompt(found, (), len, 10_000) for _ in range(2)]
+    texts = [prompt(found, (), len, 10_000).text for _ in range(2)]
     for text in texts:
         mark = re.search(r"<<source \[1\] (\w{8})>>", text).group(1)
         inside = text.split(f"{mark}>>")[1]
@@ -149,3 +150,22 @@ def test_the_command_line_answers_and_plans(tmp_path, monkeypatch, capsys):
     assert main(["plan", "train PPO on CartPole"]) == 0
     assert 'rl.train("ppo", "CartPole-v1"' in capsys.readouterr().out
     assert not Path("runs").exists()
+
+
+def test_a_stop_during_the_search_is_obeyed_before_the_first_word(tmp_path):
+    class Model(BuiltinAnswerer):
+        streams = 0
+
+        def stream(self, found, history=()):
+            self.streams += 1
+            return super().stream(found, history)
+
+    model = Model()
+    assistant = Assistant.open(write_corpus(tmp_path / "c"), tmp_path / "i", model, embedder=WordEmbedder())
+    search = assistant.retriever.find
+    assistant.retriever.find = lambda *args: (assistant.stop(), search(*args))[1]
+    (reply,) = assistant.ask("Why does PPO clip the ratio?")
+    assert reply.text == "*Stopped before the first word.*" and reply.done and not reply.sources and not model.streams
+    assistant.retriever.find = search
+    *_, reply = assistant.ask("Why does PPO clip the ratio?")      # the stop was for the question before
+    assert "PPO clips the probability ratio" in reply.text and model.streams == 1

@@ -16,7 +16,7 @@ from copilot.assistant import Assistant
 from copilot.cite import marks
 from copilot.diagnose import diagnose, number
 from rlcore.config import ConfigError
-from tests.copilot.fakes import PAGES, WordEmbedder, write_corpus
+from tests.copilot.fakes import PAGES, WordEmbedder, Words, write_corpus
 
 PPO = {"num_envs": 8, "horizon": 64, "epochs": 4, "learning_rate": 3e-4, "entropy_coef": 0.0, "gamma": 0.99,
        "max_grad_norm": 0.5, "clip": 0.2, "normalize_reward": False}
@@ -91,6 +91,14 @@ def test_each_fault_is_found_where_it_is_and_not_in_a_good_run(tmp_path, name, w
         "value__explained_variance": [0.1] * 10 + [0.9] * 30, "policy__kl": [0.01] * 40, "loss__value": [9.0] * 40,
         "policy__clip_fraction": [0.1] * 40, "loss__grad_norm": [1.0] * 40}
     assert names(write_run(tmp_path, "good", **good)) == set()
+
+
+def test_how_random_a_policy_can_be_is_not_told_of_an_environment_with_options(tmp_path):
+    folder = write_run(tmp_path, env="rlcore/BitFlip-v0", episode__return_100=FLAT, policy__entropy=[math.log(8)] * 30)
+    assert "The policy has stayed random" in names(folder)
+    spec = yaml.safe_load((folder / "config.yaml").read_text())
+    (folder / "config.yaml").write_text(yaml.safe_dump(spec | {"env_options": {"bits": 16}}))    # 16 actions
+    assert "The policy has stayed random" not in names(folder)
 
 
 @pytest.mark.parametrize(("curve", "said"), [
@@ -198,6 +206,30 @@ def test_a_language_model_is_given_the_diagnosis_as_its_first_source(assistant, 
     folder = write_run(tmp_path, episode__return_100=FLAT, policy__entropy=[0.69] * 6 + [0.01] * 24)
     *_, reply = explain(Assistant(assistant.retriever, Model()), folder, "why?")
     assert "Entropy collapse" in reply.text and reply.sources[0].title == "Run one"
+
+
+def test_what_a_model_read_of_the_diagnosis_is_counted(assistant, tmp_path):
+    folder = write_run(tmp_path, episode__return_100=FLAT, policy__entropy=[0.69] * 6 + [0.01] * 24)
+    *_, reply = explain(Assistant(assistant.retriever, Words(9000, 500, 8000)), folder, "why?")
+    assert reply.context and reply.context.window == 9000
+    assert reply.context.passages == reply.context.found >= 3      # the diagnosis, the run's files and the corpus
+
+
+def test_a_model_that_is_stopped_before_its_first_word_leaves_the_diagnosis(assistant, tmp_path):
+    class Model:
+        def stream(self, found, history=()):
+            raise AssertionError("it was stopped before")
+
+        def stop(self) -> None:
+            """Nothing to wait for."""
+
+    folder = write_run(tmp_path, episode__return_100=FLAT, policy__entropy=[0.69] * 6 + [0.01] * 24)
+    whole = list(explain(assistant, folder, "why?"))
+    other = Assistant(assistant.retriever, Model())
+    search = other.find
+    other.find = lambda *args: (other.stop(), search(*args))[1]
+    (reply,) = explain(other, folder, "why?")
+    assert (reply.text, reply.sources) == (whole[-1].text, whole[-1].sources) and reply.sources
 
 
 def test_a_real_run_is_diagnosed_from_the_command_line(tmp_path, monkeypatch, capsys):

@@ -58,7 +58,7 @@ def test_it_streams_in_the_model_s_own_chat_template(folder):
 def test_its_budget_is_counted_by_its_own_tokenizer(folder):
     answerer = FolderAnswerer(folder, FolderSettings(source_tokens=9000))
     assert answerer.count("abc é") == 6        # a token per byte
-    assert answerer.room == 3000 - 500 - 96    # the model's window is smaller than the settings'
+    assert (answerer.window, answerer.room) == (3000, 3000 - 500 - 96)     # the model's is smaller than the settings'
 
 
 def test_a_stop_ends_decoding_and_the_next_question_works(folder):

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from copilot.assistant import Assistant
+from copilot.llms.base import prompt
 from copilot.llms.gguf import GGUFAnswerer, GGUFSettings
 from copilot.llms.gguf_process import _leave_weights_as_they_are
 from rlcore.config import ConfigError
@@ -39,6 +40,18 @@ def test_it_streams_an_answer_piece_by_piece(model, tmp_path):
     assistant = Assistant.open(write_corpus(tmp_path / "c"), tmp_path / "i", answerer, embedder=WordEmbedder())
     replies = list(assistant.ask("Why does PPO clip the probability ratio?"))
     assert len(replies) > 10 and replies[-1].done and len(replies[-1].text) > 10
+
+
+def test_it_says_how_many_of_its_own_tokens_the_prompt_took(model, tmp_path):
+    answerer = GGUFAnswerer(model, GGUFSettings(n_ctx=2048, max_tokens=16, source_tokens=1500, n_threads=1))
+    assistant = Assistant.open(write_corpus(tmp_path / "c"), tmp_path / "i", answerer, embedder=WordEmbedder())
+    found = assistant.find("Why does PPO clip the probability ratio?")
+    asked = prompt(found, (), answerer.count, answerer.room)
+    *_, reply = assistant.reply(found.question, found)
+    assert reply.context.window == 2048 and reply.context.found == len(found.passages)
+    assert reply.context.passages == asked.passages == asked.text.count("<<source ") > 0
+    # Nearly a token per character: the mark around the passages differs from prompt to prompt, in letters and digits.
+    assert abs(reply.context.tokens - answerer.count(asked.text)) < 20 * asked.passages
 
 
 def test_what_the_corpus_does_not_cover_never_reaches_the_model(model, tmp_path):

@@ -264,3 +264,66 @@ def test_a_folder_is_walked_and_every_file_left_out_has_its_reason(tmp_path):
 def test_a_file_of_pictures_only_says_so(tmp_path):
     with pytest.raises(Unreadable, match="pictures only"):
         read(tmp_path, "scan.pdf", pdf(["", ""]))
+
+
+SEEN = b"BT /F1 12 Tf 50 750 Td (Seen.) Tj ET\n"
+
+
+@pytest.mark.parametrize("secret", [
+    b"BT 1 g /F1 12 Tf 50 700 Td (Secret words) Tj ET",                        # white on white
+    b"BT 1 1 1 rg /F1 12 Tf 50 700 Td [(Secret) -400 (words)] TJ ET",
+    b"BT /Cs1 cs 0.99 1 1 scn /F1 12 Tf 14 TL 50 700 Td (Secret words) ' ET",
+    b"BT 0 0 0 0 k /F1 12 Tf 50 700 Td 0 0 (Secret words) \" ET",
+    b"0.2 g 0 600 600 200 re f BT /F1 12 Tf 50 700 Td (Secret words) Tj ET",   # of the colour of a box
+    b"0 g 0 600 600 200 re f 1 g 0 600 600 200 re f BT /F1 12 Tf 50 700 Td (Secret words) Tj ET",
+    b"BT /F1 0 Tf 50 700 Td (Secret words) Tj ET",                             # no size
+    b"BT /F1 12 Tf 0.01 0 0 0.01 50 700 Tm (Secret words) Tj ET",
+    b"q 0.01 0 0 0.01 50 700 cm BT /F1 12 Tf (Secret words) Tj ET Q",
+    b"BT 3 Tr /F1 12 Tf 50 700 Td (Secret words) Tj ET",                       # no ink
+    b"q BT 3 Tr ET BT /F1 12 Tf 50 700 Td (Secret words) Tj ET Q",
+    b"BT /F1 12 Tf 50 900 Td (Secret words) Tj ET",                            # above the page
+    b"BT /F1 12 Tf -300 700 Td (Secret words) Tj ET",                          # left of it
+])
+def test_text_that_a_pdf_does_not_show_is_left_out_and_that_is_said(tmp_path, secret):
+    document = read(tmp_path, "a.pdf", pdf([""], stream=SEEN + secret))
+    assert document.text.strip() == "Seen."
+    assert document.meta["note"] == "left out 11 characters that its pages do not show"
+
+
+@pytest.mark.parametrize("plain", [
+    b"0 g 0 600 600 200 re f BT 1 g /F1 12 Tf 50 700 Td (White on black) Tj ET",
+    b"0 g 40 690 m 600 690 l 600 720 l 40 720 l f BT 1 g /F1 12 Tf 50 700 Td (White on black) Tj ET",
+    b"q 600 0 0 800 0 0 cm BI /W 1 /H 1 /CS /G /BPC 8 ID \x00 EI Q BT 1 g /F1 12 Tf 50 700 Td (White on black) Tj ET",
+    b"/Spot cs 1 scn BT /F1 12 Tf 50 700 Td (White on black) Tj ET",           # full ink of who knows what
+    b"/Pattern cs /P1 scn BT /F1 12 Tf 50 700 Td (White on black) Tj ET",
+    b"q 1 g Q BT /F1 12 Tf 50 700 Td (White on black) Tj ET",
+    b"BT 1 Tr 1 g /F1 12 Tf 50 700 Td (White on black) Tj ET",                 # outlines
+    b"BT /F1 12 Tf -30 700 Td (White on black) Tj ET",                         # it begins left of the page
+    b"BT /F1 12 Tf 0 1 -1 0 300 10 Tm (White on black) Tj ET",                 # upwards
+    b"BT /F1 1 Tf 12 0 0 12 50 700 Tm (White on black) Tj ET",
+    b"q 0.1 0 0 0.1 0 0 cm BT /F1 120 Tf 500 7000 Td (White on black) Tj ET Q",
+    b"BT (broken) rg /F1 12 Tf 50 700 Td (White on black) Tj ET",
+])
+def test_text_that_a_pdf_shows_is_kept(tmp_path, plain):
+    document = read(tmp_path, "a.pdf", pdf([""], stream=SEEN + plain))
+    assert "Seen." in document.text and "White on black" in document.text and not document.meta
+
+
+def test_what_a_scan_says_is_kept_though_it_is_drawn_without_ink(tmp_path):
+    words = b"BT 3 Tr /F1 12 Tf 50 700 Td (Recognised words) Tj ET"
+    picture = b"\nq 600 0 0 700 0 100 cm BI /W 1 /H 1 /CS /G /BPC 8 ID \x00 EI Q\n"
+    for stream in (words, picture + words, words + picture, SEEN + picture + words):
+        document = read(tmp_path, "scan.pdf", pdf([""], stream=stream))
+        assert "Recognised words" in document.text and not document.meta
+    small = picture.replace(b"600 0 0 700", b"60 0 0 70")
+    assert "Recognised" not in read(tmp_path, "scan.pdf", pdf([""], stream=SEEN + small + words)).text
+
+
+def test_a_pdf_of_nothing_but_hidden_text_is_not_taken(tmp_path):
+    with pytest.raises(Unreadable, match="left out 11 characters"):
+        read(tmp_path, "a.pdf", pdf([""], stream=b"BT 1 g /F1 12 Tf 50 700 Td (Secret words) Tj ET"))
+
+
+def test_a_page_shows_what_lies_in_its_box(tmp_path):
+    stream = b"BT /F1 12 Tf 1050 750 Td (Seen.) Tj ET BT /F1 12 Tf 50 750 Td (Secret words) Tj ET"
+    assert read(tmp_path, "a.pdf", pdf([""], stream=stream, box="1000 0 1600 800")).text.strip() == "Seen."

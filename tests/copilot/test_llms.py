@@ -13,14 +13,14 @@ import pytest
 
 from copilot.answer import BuiltinAnswerer
 from copilot.assistant import Assistant
-from copilot.llms.base import answered, estimate, inert, prompt, room_for
+from copilot.llms.base import Use, answered, estimate, inert, prompt, room_for
 from copilot.llms.choose import open_answerer
 from copilot.llms.gguf import GGUFAnswerer
 from copilot.llms.server import OllamaAnswerer, OpenAIAnswerer
-from copilot.llms.turns import Turns
+from copilot.llms.turns import ModelAnswerer, Turns
 from copilot.verify import checked
 from rlcore.config import ConfigError
-from tests.copilot.fakes import WordEmbedder, write_corpus
+from tests.copilot.fakes import WordEmbedder, Words, write_corpus
 from tests.copilot.servers import serving
 from tests.copilot.test_servers import Ollama, OpenAI
 
@@ -123,10 +123,11 @@ PAGES = {f"{fruit}.md": f"# PPO ratio of the {fruit}\n\nPPO clips the ratio {f'{
 def test_the_best_passages_come_first_and_never_more_than_fit(tmp_path, budget):
     found = assistant_on(tmp_path, PAGES, None).find("PPO ratio")
     count = Parrot().count
-    text = prompt(found, (), count, budget)
+    made = prompt(found, (), count, budget)
+    text = made.text
     assert count(text) <= budget
     numbers = [int(number) for number in re.findall(r"<<source \[(\d+)\]", text)]
-    assert numbers == list(range(1, len(numbers) + 1)) and numbers
+    assert numbers == list(range(1, made.passages + 1)) and numbers
     for number in numbers[1:]:
         assert found.passages[number - 1].chunk.text.split()[-1] in text
     assert text.endswith("Question: PPO ratio")
@@ -134,7 +135,7 @@ def test_the_best_passages_come_first_and_never_more_than_fit(tmp_path, budget):
 
 def test_earlier_questions_of_a_follow_up_come_along(tmp_path):
     found = assistant_on(tmp_path, PAGES, None).find("PPO ratio")
-    assert "Earlier question: What is PPO?" in prompt(found, [("What is PPO?", "…")], len, 10_000)
+    assert "Earlier question: What is PPO?" in prompt(found, [("What is PPO?", "…")], len, 10_000).text
 
 
 def test_a_question_longer_than_the_window_is_refused(tmp_path):
@@ -236,6 +237,51 @@ def test_turns_are_taken_and_a_stop_returns_while_the_model_still_works():
     release.set()
     other.join(5)
     assert heard == ["a", "b"] and most == [1]
+
+
+def test_a_stop_is_heard_while_the_prompt_is_made(tmp_path):
+    class Counting(ModelAnswerer):
+        def count(self, text):
+            self.stop()
+            return len(text)
+
+        def _speak(self, _text, _turn):
+            yield "PPO clips."
+
+    found = assistant_on(tmp_path, {"ppo.md": ADVICE.format("")}, None).find("Why does PPO clip the ratio?")
+    assert "".join(Counting(9600, 500, 9000).stream(found)) == ""
+
+
+def test_the_last_reply_says_what_the_prompt_took_of_the_window(tmp_path):
+    model = Words(1000, 500, 260)
+    *growing, reply = assistant_on(tmp_path, PAGES, model).ask("PPO ratio")
+    # Each of 6 passages has 78 words in marks of 5: beside 78 words of instructions and question, 260 hold two.
+    assert reply.context == Use(tokens=78 + 2 * 83, window=1000, passages=2, found=6)
+    assert len(model.read.split()) == 244 and model.read.count("<<source ") == 2
+    assert growing and all(one.context is None for one in growing)
+
+
+def test_what_a_prompt_took_is_said_in_one_line():
+    assert str(Use(1840, 4096, 6, 8)) == "1,840 of 4,096 tokens of context · 6 of 8 passages"
+
+
+def test_who_is_no_model_or_says_nothing_took_nothing(tmp_path):
+    class Silent(Words):
+        def _speak(self, _text, _turn):
+            self.stop()
+            yield "too late"
+
+    assistant = assistant_on(tmp_path, PAGES, None)
+    question = "PPO ratio"
+    assert last(assistant, question).context is None
+    assistant.answerer = Words(1000, 500, 260)
+    assert last(assistant, question).context is not None
+    assert last(assistant, "How do I bake sourdough bread?").context is None    # it never read that
+    assistant.answerer = Silent(1000, 500, 260)
+    reply = last(assistant, question)
+    assert (reply.text, reply.context) == ("*Stopped before the first word.*", None)
+    assistant.answerer = Parrot()          # it says nothing of a window
+    assert last(assistant, question).context is None
 
 
 def test_an_error_of_the_model_is_raised_where_the_answer_is_read():

@@ -116,6 +116,7 @@ ORDERS = [
     ("train C51 on CartPole", "dqn", "CartPole-v1", {"atoms": 51}),
     ("C51 with 21 atoms on CartPole, v_max 100", "dqn", "CartPole-v1", {"atoms": 21, "v_max": 100.0}),
     ("dueling DQN with PER on Acrobot", "dqn", "Acrobot-v1", {"dueling": True, "prioritized": True}),
+    ("IQN with PER on Acrobot", "iqn", "Acrobot-v1", {"prioritized": True}),
     ("noisy DQN with 5-step returns on CartPole", "dqn", "CartPole-v1", {"noisy": True, "n_step": 5}),
     ("train DQN on CartPole for 30k steps with linear lr decay", "dqn", "CartPole-v1",
      {"env_steps": 30_000, "learning_rate_steps": 30_000}),
@@ -203,10 +204,20 @@ REFUSALS = [
     ("recurrent QR-DQN on CartPole", "rlcore does not have recurrent QR-DQN yet", "qrdqn", "CartPole-v1"),
     ("train PPO + RND on MountainCar", "rlcore does not have PPO+RND yet", "ppo", "MountainCar-v0"),
     ("noisy dueling IQN on Acrobot", "rlcore does not have Noisy Dueling IQN yet", "iqn", "Acrobot-v1"),
-    ("IQN with PER on Acrobot", "rlcore does not have IQN+PER yet", "iqn", "Acrobot-v1"),
+    ("recurrent SAC with PER on Pendulum", "rlcore does not have Recurrent-SAC+PER yet", "recurrent_sac",
+     "Pendulum-v1"),
     ("MaskablePPO on CartPole", "rl.train(…, action_mask=True)", "ppo", "CartPole-v1"),
-    ("SAC with HER on FetchReach", "FetchReach (Gymnasium-Robotics) is not bundled yet. A plan has no hindsight replay",
-     "sac", "Reacher-v5"),
+    ("SAC with HER on FetchReach", "FetchReach (Gymnasium-Robotics) is not bundled yet. In any environment with goals, "
+     "rl.train(…, hindsight=0.8) has hindsight replay", "sac", "Reacher-v5"),
+    ("train PPO with HER on BitFlip", "and PPO learns from its newest rollout alone. DQN can do it.", "dqn",
+     "rlcore/BitFlip-v0"),
+    ("R2D2 with hindsight on bit flipping", "and R2D2 replays whole sequences", "dqn", "rlcore/BitFlip-v0"),
+    ("SAC with HER on BitFlip", "SAC needs a continuous action space", "dqn", "rlcore/BitFlip-v0"),
+    ("DQN with HER on CartPole", "CartPole-v1 has no goals", "dqn", "CartPole-v1"),
+    ("train DQN with HER on BitFlip with 100 bits", "bits=100 must be between 2 and 64", "dqn", "rlcore/BitFlip-v0"),
+    ("train DQN with HER on BitFlip, n_step=3", "hindsight=0.8 asks for the reward of single steps: n_step=3", "dqn",
+     "rlcore/BitFlip-v0"),
+    ("DQN on BitFlip, hindsight ratio 1.5", "hindsight=1.5 must be between 0 and 1", "dqn", "rlcore/BitFlip-v0"),
     ("train PPO on MyGame-v0", "'MyGame-v0' is an unknown environment", "ppo", "CartPole-v1"),
     ("train PPO on flappy gorilla", "'flappy gorilla' is an unknown environment", "ppo", "CartPole-v1"),
     ("train PPO on LunarLandr-v3", "'LunarLandr-v3' is an unknown environment", "ppo", "LunarLander-v3"),
@@ -241,6 +252,43 @@ def test_a_refusal_gives_the_reason_and_a_request_that_works(sentence, reason, a
     assert (offer.algo, offer.env) == (algo, env)
 
 
+GOALS = [
+    # sentence, algorithm, its title, bits, share of hindsight
+    ("train DQN with hindsight replay on bit flipping", "dqn", "DQN+HER", None, 0.8),
+    ("use HER on BitFlip with 10 bits", "dqn", "DQN+HER", 10, 0.8),
+    ("train DQN on rlcore/BitFlip-v0, bits=6", "dqn", "DQN+HER", 6, 0.8),
+    ("DQN + PER + HER on a 12-bit BitFlip", "dqn", "DQN+PER+HER", 12, 0.8),
+    ("train with hindsight experience replay", "dqn", "DQN+HER", None, 0.8),
+    ("solve the bit flipping task with nine bits", "dqn", "DQN+HER", 9, 0.8),
+    ("train DQN on BitFlip, HER ratio 0.5, 30k steps", "dqn", "DQN+HER", None, 0.5),
+    ("train Rainbow with HER on BitFlip", "rainbow", "Rainbow+HER", None, 0.8),
+    ("train DQN without hindsight on BitFlip", "dqn", "DQN", None, None),
+    ("train PPO on BitFlip with 4 bits", "ppo", "PPO", 4, None),
+    ("用DQN和事后经验回放训练比特翻转，10位", "dqn", "DQN+HER", 10, 0.8),
+]
+
+
+@pytest.mark.parametrize(("sentence", "algo", "title", "bits", "share"), GOALS)
+def test_a_plan_with_goals_holds_its_bits_and_its_hindsight(sentence, algo, title, bits, share):
+    plan = plan_from_text(sentence)
+    assert isinstance(plan, TrainingPlan), plan
+    assert (plan.algo, plan.title, plan.env) == (algo, title, "rlcore/BitFlip-v0")
+    assert plan.env_options == ({} if bits is None else {"bits": bits})
+    assert plan.hindsight == share
+    assert not any("left out" in note for note in plan.notes)
+
+
+def test_an_offer_keeps_the_bits_and_says_hindsight():
+    refusal = plan_from_text("train A2C with HER on BitFlip with 10 bits and 16 envs")
+    assert refusal.alternative == "Train DQN with hindsight on rlcore/BitFlip-v0 with num_envs=16, bits=10."
+    assert plan_from_text(refusal.alternative).env_options == {"bits": 10}
+
+
+def test_a_question_about_hindsight_is_no_order():
+    for question in ("what is HER?", "why does HER help on BitFlip?", "DQN with HER on BitFlip does not learn"):
+        assert plan_from_text(question) is None
+
+
 def test_an_offer_keeps_the_settings_that_mean_the_same():
     refusal = plan_from_text("train CrossQ on Hopper with 4 envs, tau 0.01, 300k steps, seed 5")
     assert refusal.alternative == "Train SAC on Hopper-v5 with num_envs=4, env_steps=300000, seed=5."
@@ -252,6 +300,9 @@ NOTES = [
     ("train PPO on CartPole, foo=3", "Not understood, left out: foo=3"),
     ("train PPO on CartPole for 5 minutes", "left out: 5 minutes"),
     ("train PPO on CartPole with lr 1e-3, then lr 1e-4", "left out: 1e-4"),
+    ("train DQN on BitFlip", "hindsight=0.8, because chance hardly ever reaches a goal here"),
+    ("train PPO on BitFlip", "Without it next to nothing is learned here."),
+    ("train DQN on CartPole with 10 bits", "left out: 10 bits"),
     ("train PPO on CartPole with 5 seeds", "launch it once per seed"),
     ("train DQN on CartPole for 300 episodes", "num_episodes=300 is left out: a run's length is counted in env"),
     ("train SAC on Hopper with linear lr decay", "SAC has no setting for a falling learning rate; left out."),
@@ -359,6 +410,12 @@ def test_numbers_in_figures_words_and_chinese(said, steps):
     ({"env_steps": 1.5}, "env_steps=1.5 must be a whole number of at least 1"),
     ({"seed": -1}, "seed=-1 must be a whole number of at least 0"),
     ({"evaluate_episodes": 0}, "evaluate_episodes=0 must be"),
+    ({"env_options": {"bits": 8}}, "CartPole-v1 has no options to choose"),
+    ({"env": "rlcore/BitFlip-v0", "env_options": {"bits": 65}}, "bits=65 must be between 2 and 64"),
+    ({"hindsight": 0.8}, "Hindsight replay needs an environment with goals, and CartPole-v1 has none"),
+    ({"env": "rlcore/BitFlip-v0", "hindsight": 0.8}, "PPO learns from its newest rollout alone. DQN can do it."),
+    ({"algo": "dqn", "env": "rlcore/BitFlip-v0", "hindsight": 1.2}, "hindsight=1.2 must be between 0 and 1"),
+    ({"algo": "dqn", "env": "rlcore/BitFlip-v0", "hindsight": 0.8, "params": {"n_step": 2}}, "n_step=2 must be 1"),
     ({"target_return": float("nan")}, "target_return=nan must be a finite number"),
 ])
 def test_a_plan_that_cannot_run_cannot_be_made(changes, sentence):
@@ -385,6 +442,9 @@ def test_the_description_tells_what_differs_and_what_to_expect():
     assert "20 evaluation episodes and a video" in text
     assert "A mean return of 475 counts as solved." in text
     assert "\n- num_seeds=5 is left out" in text
+    goals = describe(plan_from_text("use HER on BitFlip with 10 bits"))
+    assert "| bits | 10 | 8 | switches" in goals
+    assert "| hindsight | 0.8 |  | share of replayed steps that pursue a goal" in goals
 
 
 @pytest.mark.parametrize(("sentence", "title"), [

@@ -42,6 +42,8 @@ def plan_with_everything_changed(algo: str) -> TrainingPlan:
 
 PLANS = [TrainingPlan(algo, env, 5_000, 3, {}) for algo, env in PAIRS]
 PLANS += [plan_with_everything_changed(algo) for algo in catalog.ALGORITHMS]
+GOALS = TrainingPlan("dqn", "rlcore/BitFlip-v0", 400, 3, {}, env_options={"bits": 5}, hindsight=0.8)
+PLANS += [GOALS]
 
 
 def calls(script: str) -> dict[str, ast.Call]:
@@ -66,6 +68,8 @@ def test_a_script_holds_its_plan_and_nothing_else(plan, monkeypatch):
     assert [ast.literal_eval(one) for one in called["train"].args[:2]] == [plan.algo, plan.env]
     wanted = {"env_steps": plan.env_steps, "seed": plan.seed}
     wanted |= {} if plan.target_return is None else {"target_return": plan.target_return}
+    wanted |= {"env_options": plan.env_options} if plan.env_options else {}
+    wanted |= {} if plan.hindsight is None else {"hindsight": plan.hindsight}
     assert keywords(called["train"]) == wanted
     assert keywords(called["evaluate"]) == {"episodes": plan.evaluate_episodes}
     assert ("record_video" in called) == plan.record_video
@@ -127,6 +131,20 @@ def test_the_script_of_every_algorithm_trains_and_evaluates(algo, tmp_path, monk
     assert "1 episode" in capsys.readouterr().out
     (run,) = (tmp_path / "runs").iterdir()
     assert open_run(run).state == "finished"
+
+
+def test_a_script_with_goals_looks_back_over_its_bits_and_films_them(tmp_path, monkeypatch, capsys):
+    script = render(plan_from_text("train DQN with hindsight replay on bit flipping with 5 bits, 800 steps, seed 3"))
+    assert 'CONFIG, env_options={"bits": 5}, hindsight=0.8,\n' in script
+    assert "    # bits: switches to bring to the goal" in script
+    (tmp_path / "train.py").write_text(script, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RLCORE_RUN_DIR", raising=False)
+    runpy.run_path("train.py", run_name="__main__")
+    run = open_run(tmp_path / "runs" / "dqn-rlcore-BitFlip-v0-seed3")
+    assert (run.state, run.config["hindsight"], run.config["env_options"]) == ("finished", 0.8, {"bits": 5})
+    assert "length 5" in capsys.readouterr().out
+    assert list((run.path / "videos").glob("*.mp4"))
 
 
 def test_a_script_trains_evaluates_and_films(tmp_path):

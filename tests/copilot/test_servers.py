@@ -101,6 +101,7 @@ def test_ollama_streams_and_is_told_the_window_so_that_it_cuts_nothing():
         assert "".join(answerer.generate("Why clip?")) == "PPO clips."
         (chat,) = server.chats
         assert chat["options"]["num_ctx"] == 2048 and chat["truncate"] is False and chat["think"] is False
+        assert answerer.window == 2048
         assert answerer.room == 2048 - 500 - 96      # the window less the answer and the template
 
 
@@ -110,13 +111,13 @@ def test_openai_streams_with_the_server_s_own_count_and_window():
         assert "".join(answerer.generate("Why clip?")) == "PPO clips."
         assert server.chats[0]["model"] == "first"   # none was named
         assert answerer.count("one two three") == 3
-        assert answerer.room == 3000 - 500 - 96
+        assert (answerer.window, answerer.room) == (3000, 3000 - 500 - 96)
 
 
 def test_a_server_that_tells_nothing_gets_a_cautious_budget():
     with serving(OpenAI(counts=False)) as address:
         answerer = OpenAIAnswerer(f"{address}/v1", "second", ServerSettings(source_tokens=9000))
-        assert answerer.room == 4096 - 500 - 96
+        assert (answerer.window, answerer.room) == (4096, 4096 - 500 - 96)
         assert answerer.count("a gradient step") >= 3 and answerer.count("截断") >= 2
 
 

@@ -12,6 +12,7 @@ import psutil
 import yaml
 
 from copilot.assistant import Reply, Source
+from copilot.llms.base import Use
 from copilot.llms.choose import open_answerer
 from gui.service import Library, Places
 
@@ -46,8 +47,8 @@ class FakeDesk:
         self.stopped += 1
 
 
-def reply(text: str, *sources: Source, plan: object = None, done: bool = True) -> Reply:
-    return Reply(text, sources, abstained=False, done=done, plan=plan)  # type: ignore[arg-type]
+def reply(text: str, *sources: Source, plan: object = None, done: bool = True, context: Use | None = None) -> Reply:
+    return Reply(text, sources, abstained=False, done=done, plan=plan, context=context)  # type: ignore[arg-type]
 
 
 def closed_library(desk: object) -> Library:

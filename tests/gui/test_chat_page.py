@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from page_fakes import CLIP, EPOCHS, FakeDesk, closed_library, failing_library, library, reply
 
+from copilot.llms.base import Use
 from copilot.plan import TrainingPlan, plan_from_text
 from gui import answers
 from gui.answers import Turn
@@ -98,6 +99,19 @@ def test_sources_are_listed_and_the_open_one_is_marked() -> None:
     assert "Written by small.gguf" in html
     assert answers.reply_at(turns, 1) is None
     assert 'class="source"' not in answers.sources_html(None, 0)
+
+
+def test_what_a_model_s_prompt_took_stands_below_its_answer_and_is_no_part_of_it() -> None:
+    turns = [Turn("Why?", reply("PPO clips.", context=Use(1840, 4096, 6, 8))), Turn("And?", reply("Words."))]
+    first, second = (message["content"] for message in answers.messages(turns)[1::2])
+    assert first == ["PPO clips.", "1,840 of 4,096 tokens of context · 6 of 8 passages"]
+    assert second == ["Words."]                      # the built-in answerer has no window
+    assert answers.history(turns) == [("Why?", "PPO clips."), ("And?", "Words.")]
+
+
+def test_an_answer_that_broke_off_says_why_and_not_what_it_took() -> None:
+    turn = Turn("Why?", reply("PPO", context=Use(1840, 4096, 6, 8)), error="The model ended.")
+    assert answers.messages([turn])[1]["content"] == ["**I could not answer.** The model ended."]
 
 
 def test_a_citation_opens_its_passage_with_where_it_is_from() -> None:

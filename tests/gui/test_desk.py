@@ -62,3 +62,16 @@ def test_a_run_is_explained_and_can_be_named_in_a_question(desk: Desk, tmp_path:
     assert "ppo-demo" in last.text
     *_, last = desk.ask("Why did ppo-demo stop improving?")
     assert "ppo-demo" in last.text
+
+
+def test_stop_reaches_a_question_that_is_still_searched_for(desk: Desk) -> None:
+    class Model(BuiltinAnswerer):
+        def stream(self, found, history=()):
+            raise AssertionError("it was stopped before")
+
+    desk.answerer = Model()
+    retriever = desk.assistant().retriever
+    search = retriever.find
+    retriever.find = lambda *args: (desk.stop(), search(*args))[1]     # type: ignore[method-assign]
+    (reply,) = desk.ask("Why does PPO clip the ratio?")
+    assert reply.text == "*Stopped before the first word.*"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from copilot.plan import TrainingPlan
+from copilot.plan import TrainingPlan, plan_from_text
 from gui import train
 from gui.train import Draft
 from rlcore import runs
@@ -124,6 +124,50 @@ def test_a_plan_survives_the_way_through_the_form() -> None:
                         evaluate_episodes=10, record_video=False)
     again = train.plan_of(train.draft_of(plan))
     assert again == plan
+
+
+GOALS = Draft("rlcore/BitFlip-v0", "dqn")
+
+
+def test_where_there_are_goals_the_form_has_hindsight_and_the_bits() -> None:
+    (_, common), *_ = train.groups(GOALS)
+    assert [item.name for item in common][:4] == ["env_steps", "seed", "bits", "hindsight"]
+    plan = train.plan_of(GOALS)
+    assert (dict(plan.params), plan.env_options, plan.hindsight) == ({}, {}, 0.8)
+    assert "hindsight=0.8," in train.review(GOALS)[0]
+    plan = train.plan_of(typed(GOALS, bits="10", hindsight=""))
+    assert (plan.env_options, plan.hindsight) == ({"bits": 10}, None)
+    assert "hindsight" not in train.texts(replace(GOALS, algo="ppo"))
+    assert "bits" in train.texts(replace(GOALS, algo="ppo"))
+    assert not {"bits", "hindsight"} & set(train.texts(Draft()))
+
+
+def test_an_algorithm_that_cannot_use_goals_makes_way_and_can_still_be_picked() -> None:
+    assert train.choose_env(Draft(algo="ppo"), GOALS.env).algo == "dqn"
+    assert train.choose_env(Draft(algo="qrdqn"), GOALS.env).algo == "qrdqn"
+    assert train.plan_of(replace(GOALS, algo="ppo")).hindsight is None
+
+
+def test_bits_and_hindsight_are_checked_and_kept_while_looking_elsewhere() -> None:
+    assert train.review(typed(GOALS, bits="65"))[1] == "bits=65 must be 2 to 64."
+    assert train.review(typed(GOALS, hindsight="1.5"))[1] == "hindsight=1.5 must be 0 to 1."
+    assert "n_step=3 must be 1" in train.review(typed(GOALS, n_step="3"))[1]
+    elsewhere = typed(train.choose_env(typed(GOALS, bits="6"), "CartPole-v1"), env_steps="9k")
+    back = train.choose_env(elsewhere, GOALS.env)
+    assert (train.texts(back)["bits"], train.texts(back)["env_steps"]) == ("6", "9k")
+
+
+@pytest.mark.parametrize("sentence", [
+    "use HER on BitFlip with 10 bits", "train DQN without hindsight on BitFlip", "train Rainbow on BitFlip"])
+def test_a_plan_with_goals_survives_the_way_through_the_form(sentence: str) -> None:
+    plan = plan_from_text(sentence)
+    assert isinstance(plan, TrainingPlan)
+    assert train.plan_of(train.draft_of(plan)) == replace(plan, notes=())
+
+
+@pytest.mark.parametrize("algo", [name for name in ALGORITHMS if not refusal(name, GOALS.env)])
+def test_every_algorithm_on_a_task_with_goals_starts_with_a_plan_that_works(algo: str) -> None:
+    assert train.review(replace(GOALS, algo=algo))[1] == ""
 
 
 def test_the_form_shows_common_settings_first() -> None:

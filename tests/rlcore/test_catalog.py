@@ -2,6 +2,7 @@
 
 import importlib
 import re
+from contextlib import closing
 
 import gymnasium as gym
 import pytest
@@ -9,15 +10,24 @@ import pytest
 from rlcore import catalog
 from rlcore.config import ConfigError
 from rlcore.envs.families import register_family
+from rlcore.envs.make import make_env
+from rlcore.hindsight import look_back
 
 PLACES = list(catalog.ENVIRONMENTS.values())
+
+
+def own_clock(env: gym.Env) -> int:
+    """After how many steps an environment without a registered limit ends an episode."""
+    env.reset(seed=1)
+    return next(step for step in range(1, 1_000) if env.step(env.action_space.sample())[3])
 
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.id)
 def test_an_environment_has_the_spaces_and_the_time_limit_that_are_listed(place: catalog.Environment):
     register_family(place.id)
     env = gym.make(place.id)
-    assert env.observation_space.shape == (place.obs_dim,)
+    assert gym.spaces.flatdim(env.observation_space) == place.obs_dim
+    assert isinstance(env.observation_space, gym.spaces.Dict) == place.gives_goals
     if place.acts == "discrete":
         assert isinstance(env.action_space, gym.spaces.Discrete)
         assert env.action_space.n == place.act_dim
@@ -25,7 +35,7 @@ def test_an_environment_has_the_spaces_and_the_time_limit_that_are_listed(place:
         assert isinstance(env.action_space, gym.spaces.Box)
         assert env.action_space.shape == (place.act_dim,)
     assert env.spec is not None
-    assert env.spec.max_episode_steps == place.max_steps
+    assert (env.spec.max_episode_steps or own_clock(env)) == place.max_steps
     if place.solved_at is not None and env.spec.reward_threshold is not None:
         assert abs(place.solved_at) <= abs(env.spec.reward_threshold) or place.solved_at <= env.spec.reward_threshold
     env.close()
@@ -56,6 +66,50 @@ def test_a_refusal_says_what_is_needed_what_there_is_and_who_can():
     assert catalog.refusal("sac", "CartPole-v1") == (
         "SAC needs a continuous action space, but CartPole-v1 has a discrete one. DQN or PPO can do it.")
     assert catalog.refusal("ppo", "CartPole-v1") == ""
+
+
+@pytest.mark.parametrize("name", catalog.ALGORITHMS)
+def test_the_catalogue_and_training_agree_on_who_can_look_back(name: str):
+    able = catalog.ALGORITHMS[name]
+    with closing(make_env("CartPole-v1" if "discrete" in able.acts else "Pendulum-v1")) as env:
+        agent = catalog.agent_class(name)(env.single_observation_space, env.single_action_space,
+                                          catalog.config_for(name, "", {"hidden": [8]}), seed=1, device="cpu")
+        with pytest.raises(ConfigError) as error:
+            look_back(agent, env, 0.8)
+    assert ("replays no single steps" in str(error.value)) == (not able.looks_back)
+
+
+def test_hindsight_is_usual_where_there_are_goals_and_refused_elsewhere():
+    assert catalog.hindsight("dqn", "rlcore/BitFlip-v0") == 0.8
+    assert catalog.hindsight("dqn", "CartPole-v1") is None
+    assert catalog.no_hindsight("dqn", "CartPole-v1") == (
+        "Hindsight replay needs an environment with goals, and CartPole-v1 has none. Try rlcore/BitFlip-v0.")
+    assert catalog.no_hindsight("a2c", "rlcore/BitFlip-v0") == (
+        "Hindsight replay needs an algorithm that replays single steps, and A2C learns from its newest rollout alone. "
+        "DQN can do it.")
+    assert "R2D2 replays whole sequences" in catalog.no_hindsight("r2d2", "rlcore/BitFlip-v0")
+
+
+def test_where_hindsight_is_usual_the_preset_has_targets_of_one_step():
+    pairs = [(algo, place.id) for algo in catalog.ALGORITHMS for place in PLACES
+             if not catalog.refusal(algo, place.id) and catalog.hindsight(algo, place.id)]
+    assert ("rainbow", "rlcore/BitFlip-v0") in pairs
+    assert [pair for pair in pairs if catalog.config_for(*pair).n_step != 1] == []
+
+
+def test_options_of_an_environment_are_checked_and_are_those_of_its_constructor():
+    assert catalog.options_for("rlcore/BitFlip-v0", {"bits": 10}) == {"bits": 10}
+    assert catalog.options_for("CartPole-v1", {}) == {}
+    for place in PLACES:
+        options = {item.name: item.default for item in catalog.option_settings(place.id)}
+        with closing(make_env(place.id, options=options)) as env:
+            assert gym.spaces.flatdim(env.single_observation_space) == place.obs_dim
+    with pytest.raises(ConfigError, match=r"BitFlipOptions.bits=1 must be between 2 and 64"):
+        catalog.options_for("rlcore/BitFlip-v0", {"bits": 1})
+    with pytest.raises(ConfigError, match=r"BitFlipOptions has no setting 'bit'; did you mean 'bits'"):
+        catalog.options_for("rlcore/BitFlip-v0", {"bit": 10})
+    with pytest.raises(ConfigError, match=r"CartPole-v1 has no options to choose, so bits does not apply"):
+        catalog.options_for("CartPole-v1", {"bits": 10})
 
 
 def test_who_is_offered_instead_can_do_it():

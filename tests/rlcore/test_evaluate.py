@@ -10,6 +10,7 @@ from PIL import Image, ImageSequence
 from scipy.stats import trim_mean
 
 import rlcore as rl
+from rlcore.__main__ import main
 from rlcore.evaluation.evaluate import Evaluation
 from rlcore.evaluation.statistics import bootstrap_interval, iqm
 from rlcore.runs import read_evaluations
@@ -201,3 +202,62 @@ def test_an_environment_that_cannot_be_drawn_says_so_and_leaves_no_half_film(mon
     with pytest.raises(rl.ConfigError, match=r"CartPole-v1 cannot be drawn on this machine \(OSError: no screen\)\.$"):
         rl.record_video(Zero(), "CartPole-v1", "film.mp4")
     assert not list(Path().iterdir())
+
+
+SHORT = {"num_envs": 2, "horizon": 16, "num_minibatches": 1, "hidden": [8]}
+
+
+@pytest.fixture
+def _run() -> None:
+    rl.train("ppo", "CartPole-v1", SHORT, env_steps=64, run_dir="run", progress=False,
+             env_options={"max_episode_steps": 9, "sutton_barto_reward": True})
+
+
+@pytest.mark.usefixtures("_run")
+def test_a_run_can_be_judged_in_a_changed_version_of_its_environment_and_keeps_no_result_of_it():
+    own = rl.evaluate("run", episodes=2)
+    changed = rl.evaluate("run", env_options={"max_episode_steps": 5}, episodes=2)
+    assert (set(own.lengths), set(changed.lengths)) == ({9}, {5})
+    assert set(changed.returns) == {0.0}  # what is not named stays: this reward is 0 until the pole falls
+    assert set(rl.evaluate("run", "CartPole-v1", env_options={"max_episode_steps": 5}, episodes=2).lengths) == {5}
+    assert len(read_evaluations(Path("run"))) == 1
+
+
+@pytest.mark.usefixtures("_run")
+def test_a_run_can_be_judged_in_another_environment_with_the_same_spaces():
+    elsewhere = rl.evaluate("run", "CartPole-v0", episodes=2)  # its own options only: 1 for every step
+    assert elsewhere.returns == elsewhere.lengths and min(elsewhere.lengths) > 5
+    assert not read_evaluations(Path("run"))
+
+
+@pytest.mark.usefixtures("_run")
+@pytest.mark.parametrize(("env", "sentence"), [
+    ("Acrobot-v1", r"This agent was trained with observations float32 \[4\] and discrete actions 2, but Acrobot-v1 has "
+                   r"float32 \[6\] and discrete actions 3\. It can play only where both are the same\."),
+    ("Pendulum-v1", r"Pendulum-v1 has float32 \[3\] and continuous actions 1\."),
+    ("FrozenLake-v1", r"FrozenLake-v1 has Discrete\(16\) and discrete actions 4\."),
+])
+def test_an_environment_with_other_spaces_is_refused_in_a_sentence(env: str, sentence: str):
+    with pytest.raises(rl.ShapeError, match=sentence):
+        rl.evaluate("run", env)
+    with pytest.raises(rl.ShapeError, match=sentence):
+        rl.evaluate(rl.load_agent("run")[0], env)
+    with pytest.raises(rl.ShapeError, match=sentence):
+        rl.record_video("run", env)
+
+
+@pytest.mark.usefixtures("_run")
+def test_a_film_of_another_environment_does_not_take_the_place_of_the_runs_own():
+    own, changed = rl.record_video("run"), rl.record_video("run", env_options={"max_episode_steps": 3})
+    assert (own.name, changed.name) == ("000000000064.mp4", "000000000064-elsewhere.mp4")
+    with av.open(str(changed)) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 4
+
+
+@pytest.mark.usefixtures("_run")
+def test_the_command_line_judges_and_films_elsewhere(caplog: pytest.LogCaptureFixture):
+    with caplog.at_level("INFO"):
+        assert main(["evaluate", "run", "--env_options", "{max_episode_steps: 5}", "--episodes", "3"]) == 0
+        assert main(["evaluate", "run", "--env", "Acrobot-v1"]) == 2
+        assert main(["video", "run", "--env", "CartPole-v0"]) == 0
+    assert "length 5" in caplog.text and "Acrobot-v1 has float32 [6]" in caplog.text and "-elsewhere.mp4" in caplog.text

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import rlcore as rl
+from rlcore import catalog
 from rlcore.config import ConfigError
 from rlcore.runs import read_metrics
 from tests.rlcore.small import config_of
@@ -61,6 +62,13 @@ def test_a_word_that_names_nothing_is_refused_with_the_nearest_name(word: str, h
     said = f"freeze='{word}' is part of no parameter's name{hint} `rl.describe(agent)` lists them."
     with pytest.raises(ConfigError, match=f"^{re.escape(said)}$"):
         rl.train("ppo", "Echo-v0", config_of("ppo"), env_steps=128, freeze=[word], progress=False)
+
+
+def test_an_algorithm_that_moves_all_at_once_can_freeze_nothing(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"TRPO moves all of its policy at once, so freeze=\['actor'\] cannot"):
+        rl.train("trpo", "Echo-v0", config_of("trpo"), env_steps=128, freeze="actor", run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    assert [entry.name for entry in catalog.ALGORITHMS.values() if not entry.freezes] == ["trpo"]
 
 
 @pytest.mark.usefixtures("before")

@@ -1,6 +1,7 @@
 """DQN's targets, options and schedules, worked out by hand."""
 
 import copy
+import importlib.util
 import itertools
 import math
 import shutil
@@ -252,6 +253,16 @@ def test_frames_stored_once_teach_what_whole_stacks_teach(prioritized: bool):
             agent.update()
     assert torch.equal(agents[0].params, agents[1].params)
     assert 3 * agents[0].memory.num_bytes() < agents[1].memory.num_bytes()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ale_py") is None, reason="ale_py is not installed")
+def test_frames_of_atari_games_are_stored_once_although_lives_are_episodes():
+    settings = {"num_envs": 2, "learning_starts": 200, "capacity": 1_000, "hidden": [16], "batch_size": 8}
+    agents = [rl.train("dqn", "ALE/Breakout-v5", {**settings, "frames": frames}, env_steps=300, progress=False,
+                       env_options={"episodic_life": True}, run_dir=f"run-{frames}") for frames in (4, 1)]
+    memory = agents[0].memory.rows
+    assert (memory["start"] & ~memory["fresh"]).any()  # lives were lost, and stacks went on
+    assert torch.equal(agents[0].params, agents[1].params)
 
 
 def test_priorities_are_the_errors_to_the_power_alpha_once():

@@ -145,9 +145,7 @@ def test_the_targets_action_is_the_lagging_actors_and_not_the_online_ones(algo: 
 
 @pytest.mark.parametrize("algo", ALL)
 def test_all_state_is_put_back_by_load_state_dict(algo: str):
-    options: dict[str, Any] = {"normalize_obs": True, "normalize_reward": True}
-    if algo in CONTINUOUS:
-        options["prioritized"] = True
+    options: dict[str, Any] = {"normalize_obs": True, "normalize_reward": True, "prioritized": True}
     one, other = tiny(algo, **options), tiny(algo, **options)
     fill(one)
     for _ in range(5):
@@ -259,14 +257,15 @@ def critic_loss(agent: Any, importance: list[float], rows: slice = slice(None)) 
     algo = importlib.import_module(type(agent).__module__)
     name, title = algo.__name__.rsplit(".", 1)[1], type(agent).__name__
     target = torch.tensor([[1.0, 2.0], [-3.0, 40.0]]) if name == "tqc" else torch.tensor([1.5, 37.0])
-    batch = getattr(algo, f"{title}Batch")(torch.tensor([[1.0], [2.0]]), torch.zeros(2, 2), target, torch.ones(2),
+    action = torch.zeros(2, dtype=torch.int64) if name == "sac_discrete" else torch.zeros(2, 2)
+    batch = getattr(algo, f"{title}Batch")(torch.tensor([[1.0], [2.0]]), action, target, torch.ones(2),
                                            torch.tensor(importance))[rows]
     more = (agent.fractions,) if name == "tqc" else ()
     loss, error, _ = getattr(algo, f"{name}_critic_loss")(agent.critics, batch, *more)
     return loss.item(), error.tolist()
 
 
-@pytest.mark.parametrize("algo", CONTINUOUS)
+@pytest.mark.parametrize("algo", ALL)
 def test_importance_scales_a_rows_loss_and_leaves_what_it_is_ranked_by_alone(algo: str):
     agent = tiny(algo)
     loss, error = critic_loss(agent, [1.0, 0.25])
@@ -276,7 +275,7 @@ def test_importance_scales_a_rows_loss_and_leaves_what_it_is_ranked_by_alone(alg
     assert abs(error[1]) > 10 * abs(error[0])
 
 
-@pytest.mark.parametrize("algo", CONTINUOUS)
+@pytest.mark.parametrize("algo", ALL)
 def test_steps_that_surprise_are_ranked_and_picked_first_and_weigh_less(algo: str):
     still = {"learning_rate": 0.0, "tau": 0.0, **({"actor_learning_rate": 0.0} if algo == "ddpg" else {})}
     agent = tiny(algo, prioritized=True, priority_alpha=1.0, priority_beta=1.0, batch_size=64, **still)
@@ -289,13 +288,13 @@ def test_steps_that_surprise_are_ranked_and_picked_first_and_weigh_less(algo: st
     assert leaves.argmax() == 7
     # |1000 + γ·Q̄ − Q| with values of small networks; a quantile's Huber loss counts it by ½ on average, of each of five
     assert leaves[7] == pytest.approx(2500 if algo == "tqc" else 1000, rel=0.02)
-    index, importance = agent.replay.pick(100, np.random.default_rng(0))
+    index, importance = agent.replay.pick(1000, np.random.default_rng(0))
     assert (index == 7).float().mean() == pytest.approx(leaves[7] / leaves.sum(), abs=0.01)
     # with β = 1 a weight is the smallest priority over the row's own
     assert importance[index == 7][0].item() == pytest.approx(leaves.min() / leaves[7], rel=1e-4)
 
 
-@pytest.mark.parametrize("algo", CONTINUOUS)
+@pytest.mark.parametrize("algo", ALL)
 def test_without_it_all_steps_are_as_likely_and_as_important(algo: str):
     agent = tiny(algo)
     fill(agent)

@@ -16,6 +16,7 @@ from rlcore.data.replay import Transitions
 from rlcore.data.rollout import Rollout
 
 LINE = spaces.Box(-100, 100, (1,), np.float32)
+ONES = torch.ones(2)
 MASKED = spaces.Dict({"image": spaces.Box(0, 255, (4, 8, 8), np.uint8), "action_mask": spaces.MultiBinary(3)})
 
 
@@ -39,14 +40,15 @@ def step(next_obs: Any, discount: list[float]) -> Transitions:
 
 def test_the_target_is_every_quantile_of_the_action_of_highest_mean():
     net = Table([0.0, 9.0], [5.0, 6.0])  # means 4.5 and 5.5, though action 0 has the largest quantile
-    assert qrdqn_targets(step(torch.zeros(2, 1), [0.5, 0.0]), net).target.tolist() == [[3.5, 4.0], [1.0, 1.0]]
+    assert qrdqn_targets(step(torch.zeros(2, 1), [0.5, 0.0]), ONES, net).target.tolist() == [[3.5, 4.0], [1.0, 1.0]]
     masked = {"action_mask": torch.tensor([[1, 0]], dtype=torch.int8)}
-    assert qrdqn_targets(step(masked, [0.5]), net).target.tolist() == [[1.0, 5.5]]
+    assert qrdqn_targets(step(masked, [0.5]), ONES[:1], net).target.tolist() == [[1.0, 5.5]]
 
 
 def test_the_loss_by_hand():
-    batch = QRDQNBatch(torch.zeros(2, 1), torch.tensor([1, 0]), torch.tensor([[1.0], [99.0]]), torch.tensor([1.0, 0]))
-    loss, metrics = qrdqn_loss(Table([0.0, 0.0], [0.5, 3.0]), batch, torch.tensor([0.25, 0.75]))
+    batch = QRDQNBatch(torch.zeros(2, 1), torch.tensor([1, 0]), torch.tensor([[1.0], [99.0]]), ONES,
+                       torch.tensor([1.0, 0]))
+    loss, _, metrics = qrdqn_loss(Table([0.0, 0.0], [0.5, 3.0]), batch, torch.tensor([0.25, 0.75]))
     # too low by ½: ¼·⅛. Too high by 2: |¾ − 1|·1½. The other row is a dummy
     assert loss.item() == 0.03125 + 0.375
     assert metrics["value/mean"].item() == 1.75
@@ -64,6 +66,42 @@ def fill(agent: QRDQN, obs: Any = None, steps: int = 20) -> None:
     before, last = {k: v[:-1] for k, v in obs.items()}, {k: v[-1] for k, v in obs.items()}
     agent.remember(Rollout(before.get("", before), torch.randint(agent.actions.size, (steps, 1)), torch.randn(steps, 1),
                            no, no, ~no, no, torch.zeros(steps, 1, 0), last.get("", last), {}))
+
+
+def test_importance_makes_a_row_weigh_less_and_leaves_its_rank_alone():
+    batch = QRDQNBatch(torch.zeros(2, 1), torch.tensor([1, 1]), torch.tensor([[1.0], [1.0]]), torch.tensor([1.0, 0.25]),
+                       ONES)
+    loss, surprise, _ = qrdqn_loss(Table([0.0, 0.0], [0.5, 3.0]), batch, torch.tensor([0.25, 0.75]))
+    # both rows: 1/32 + ⅜, the second of a quarter's importance, not divided by 1 + ¼
+    assert loss.item() == 0.40625 * 1.25 / 2
+    assert surprise.tolist() == [0.40625, 0.40625]
+
+
+def test_priorities_are_the_rows_losses_to_the_power_alpha_and_dummies_have_none():
+    agent = tiny(prioritized=True, priority_alpha=0.5, learning_rate=0.0, gamma=0.0, batch_size=64)
+    fill(agent)
+    agent.memory.rows["reward"].zero_()
+    agent.memory.rows["reward"][7] = 1000.0
+    agent.memory.rows["valid"][3] = False
+    for _ in range(3):  # at first the priorities are equal, and all rows are picked
+        agent.update()
+    leaves = agent.replay.picker.tree.leaves
+    # far from its target a quantile's Huber loss is τ·(1000 − θ): ½ on average, five quantiles of it
+    assert leaves[7] == pytest.approx(2500 ** 0.5, rel=0.01)
+    assert leaves[3] == 0 and (leaves[20:] == 0).all()
+    picked = agent.replay.pick(1000, np.random.default_rng(0))[0]
+    assert (picked == 7).float().mean() == pytest.approx(leaves[7] / leaves.sum(), abs=0.01)
+    assert leaves[7] > 20 * leaves[8]
+
+
+def test_beta_rises_to_one_with_the_env_steps():
+    agent = tiny(prioritized=True, priority_beta=0.4, priority_beta_steps=40)
+    found = []
+    for _ in range(3):
+        fill(agent)  # 20 steps each
+        agent.update()
+        found.append(agent.replay.picker.beta)
+    assert found == pytest.approx([0.7, 1.0, 1.0])
 
 
 def test_the_target_network_begins_as_a_copy_and_every_part_of_the_online_one_moves():
@@ -92,8 +130,9 @@ def test_pixels_in_a_dictionary_with_a_mask_are_learnt_from_and_no_illegal_actio
     assert set(np.unique([agent.act(seen, memory, agent.noise(rng, 21, 100, 0))[0] for _ in range(20)])) == {0, 2}
 
 
-def test_all_state_is_put_back_by_load_state_dict():
-    one, other = tiny(target_every=5), tiny(target_every=5, seed=1)
+@pytest.mark.parametrize("prioritized", [False, True])
+def test_all_state_is_put_back_by_load_state_dict(prioritized: bool):
+    one, other = (tiny(target_every=5, prioritized=prioritized, seed=seed) for seed in range(2))
     fill(one)
     for _ in range(4):
         one.update()
@@ -135,8 +174,14 @@ def test_value_does_not_flow_across_the_end():
     assert [value(agent, *np.eye(4)[step]) for step in range(3)] == pytest.approx([1.75, 1.5, 1.0], abs=0.1)
 
 
-def test_learns_to_act_now_for_a_reward_that_comes_later():
-    assert rl.evaluate(learn("Delayed-v0", 1200), "Delayed-v0", episodes=8).mean == 1
+@pytest.mark.parametrize("prioritized", [False, True])
+def test_learns_to_act_now_for_a_reward_that_comes_later(prioritized: bool):
+    assert rl.evaluate(learn("Delayed-v0", 1200, prioritized=prioritized), "Delayed-v0", episodes=8).mean == 1
+
+
+def test_prioritised_replay_learns_the_same_values():
+    agent = learn("Countdown-v0", 1200, prioritized=True)
+    assert [value(agent, *np.eye(4)[step]) for step in range(3)] == pytest.approx([1.75, 1.5, 1.0], abs=0.1)
 
 
 def test_quantiles_learn_the_spread_of_a_return_and_not_its_mean_alone():

@@ -34,23 +34,25 @@ class MaskedSlopes(Slopes):
 
 def test_targets_are_the_exact_mean_over_actions_of_the_smaller_critic_less_the_price_of_certainty():
     lagging = Slopes([[8.0, 1.0], [4.0, 3.0]])  # smaller of each action: 4 and 1
-    batch = sac_discrete_targets(picked([1.0, 1.0], [0.5, 0.0]), QUARTER, Slopes([[0.0, 0.0]] * 2), lagging,
-                                 torch.tensor([0.5]))
+    batch = sac_discrete_targets(picked([1.0, 1.0], [0.5, 0.0]), torch.ones(2), QUARTER, Slopes([[0.0, 0.0]] * 2),
+                                 lagging, torch.tensor([0.5]))
     # ¼·4 + ¾·1 = 1¾
     assert batch.target.tolist() == pytest.approx([1 + 0.5 * (1.75 - 0.5 * SURPRISE), 1.0])
 
 
 def test_the_critics_loss_reads_the_choices_that_were_made():
     batch = SACDiscreteBatch(torch.zeros(3, 1), torch.tensor([0, 1, 0]), torch.tensor([3.0, 5.0, 1e6]),
-                             torch.tensor([1.0, 1, 0]))
-    loss, metrics = sac_discrete_critic_loss(Slopes([[1.0, 2.0], [3.0, 4.0]]), batch)
-    # action 0: ½·(2² + 0²); action 1: ½·(3² + 1²)
-    assert loss.item() == (2 + 5) / 2
+                             torch.tensor([1.0, 1, 0]), torch.tensor([1.0, 0.5, 1]))
+    loss, error, metrics = sac_discrete_critic_loss(Slopes([[1.0, 2.0], [3.0, 4.0]]), batch)
+    # action 0: ½·(2² + 0²); action 1: ½·(3² + 1²), of half the importance
+    assert loss.item() == (2 + 0.5 * 5) / 2
+    assert error[:2].tolist() == [(2 + 0) / 2, (3 + 1) / 2]  # the mean of both critics is what a row is ranked by
     assert metrics["value/mean"].item() == 2.5  # (1 + 3)/2 and (2 + 4)/2
 
 
 def test_the_actors_loss_is_an_exact_mean_and_moves_towards_what_is_worth_more():
-    batch = SACDiscreteBatch(torch.zeros(2, 1), torch.tensor([0, 0]), torch.zeros(2), torch.tensor([1.0, 0]))
+    batch = SACDiscreteBatch(torch.zeros(2, 1), torch.tensor([0, 0]), torch.zeros(2), torch.tensor([1.0, 0]),
+                             torch.ones(2))
     critics = Slopes([[8.0, 1.0], [4.0, 3.0]])
     actor = Says(math.log(0.25), math.log(0.75))
     loss, entropy = sac_discrete_loss(actor, critics, batch, torch.tensor([0.5]))
@@ -64,7 +66,8 @@ def test_the_actors_loss_is_an_exact_mean_and_moves_towards_what_is_worth_more()
 
 def batch_of(obs: Any, weight: list[float]) -> SACDiscreteBatch:
     rows = len(weight)
-    return SACDiscreteBatch(obs, torch.zeros(rows, dtype=torch.int64), torch.zeros(rows), torch.tensor(weight))
+    return SACDiscreteBatch(obs, torch.zeros(rows, dtype=torch.int64), torch.zeros(rows), torch.tensor(weight),
+                            torch.ones(rows))
 
 
 def test_the_largest_entropy_is_that_of_uniform_legal_actions():
@@ -91,7 +94,8 @@ def test_an_illegal_next_action_is_worth_nothing_and_adds_no_entropy():
     after = {"action_mask": torch.tensor([[1, 0, 1], [0, 0, 0]], dtype=torch.int8)}
     step = replace(picked([1.0, 1.0], [0.5, 0.5]), next_obs=after)
     stand_in = MaskedSlopes([[4.0, 100.0, 8.0]])
-    batch = sac_discrete_targets(step, Says(0.0, 5.0, math.log(3)), stand_in, stand_in, torch.tensor([0.5]))
+    batch = sac_discrete_targets(step, torch.ones(2), Says(0.0, 5.0, math.log(3)), stand_in, stand_in,
+                                 torch.tensor([0.5]))
     # of the legal two π = ¼ and ¾: ¼·(4 − ½·log ¼) + ¾·(8 − ½·log ¾)
     soft = 0.25 * (4 - 0.5 * math.log(0.25)) + 0.75 * (8 - 0.5 * math.log(0.75))
     assert batch.target[0].item() == pytest.approx(1 + 0.5 * soft)

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 
+from rlcore import catalog
 from rlcore.data.ranked import Even, Ranked
 from rlcore.data.replay import Ring
 from rlcore.data.rollout import Rollout
@@ -108,3 +110,13 @@ def test_evenly_picked_rows_are_the_rings_own_picks_and_all_as_important():
     assert importance.tolist() == [1.0] * 50
     even.learned(index, torch.full((50,), 9.0), torch.ones(50))
     assert even.pick(50, RNG(3))[0].tolist() == index.tolist()
+
+
+@pytest.mark.parametrize("algo", ["qrdqn", "iqn", "sac_discrete"])
+def test_an_agents_state_from_before_it_could_rank_is_put_back_too(algo: str):
+    build, cfg = catalog.agent_class(algo), catalog.config_class(algo)(hidden=(8,), capacity=50)
+    one, other = (build(spaces.Box(-1, 1, (1,)), spaces.Discrete(2), cfg, seed=seed) for seed in range(2))
+    state = one.state_dict()
+    del state["replay"]
+    other.load_state_dict(state)
+    assert all(torch.equal(*pair) for pair in zip(one.acting.parameters(), other.acting.parameters(), strict=True))

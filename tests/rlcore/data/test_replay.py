@@ -276,12 +276,15 @@ def test_sequences_that_would_begin_where_no_memory_is_kept_are_refused():
 class Film:
     """What an environment with stacked frames shows: a fresh random frame per step, episodes of uneven length."""
 
-    def __init__(self, padding: str, frames: int = 3):
+    def __init__(self, padding: str, frames: int = 3, lives: int = 1):
         self.rng, self.padding, self.frames, self.left = RNG(3), padding, frames, 0
+        self.lives = self.left_lives = lives
         self.ended, self.stack = False, self.first()
 
     def first(self) -> Any:
         self.left = int(self.rng.integers(1, 7))
+        if self.left_lives < self.lives:  # the next life goes on with the pictures of the last one
+            return np.concatenate([self.stack[1:], self.rng.integers(1, 256, (1, 2, 2), dtype=np.uint8)])
         image = self.rng.integers(1, 256, (2, 2), dtype=np.uint8)
         blank = image if self.padding == "repeats" else np.zeros_like(image)
         return np.stack([blank] * (self.frames - 1) + [image])
@@ -298,6 +301,7 @@ class Film:
             else:
                 self.left -= 1
                 self.ended = self.left == 0
+                self.left_lives = (self.left_lives - self.ended) or self.lives
                 self.stack = np.concatenate([self.stack[1:], self.rng.integers(1, 256, (1, 2, 2), dtype=np.uint8)])
             done.append(self.ended)
         self.fresh = fresh
@@ -308,10 +312,10 @@ class Film:
 
 
 @pytest.mark.parametrize("padding", ["repeats", "zeros"])
-@pytest.mark.parametrize("named", [False, True])
-def test_stacks_put_together_again_are_what_the_environment_showed(padding: str, named: bool):
+@pytest.mark.parametrize(("named", "lives"), [(False, 1), (True, 1), (False, 3)])
+def test_stacks_put_together_again_are_what_the_environment_showed(padding: str, named: bool, lives: int):
     once, whole = Ring(capacity=17, num_envs=1, frames=3), Ring(capacity=17, num_envs=1)
-    film, fresh = Film(padding), True
+    film, fresh = Film(padding, lives=lives), True
     for block in range(40):  # four times around, with truncated episodes all over
         rollout = film.rollout(3, fresh)
         fresh = film.fresh
@@ -363,8 +367,8 @@ def test_a_million_atari_steps_take_little_more_than_their_frames():
     no = torch.zeros(length, 1, dtype=torch.bool)
     ring.add(Rollout(torch.zeros(length, 1, 4, 84, 84, dtype=torch.uint8), no.long(), no.float(), no, no, ~no, no,
                      torch.zeros(length, 1, 0), torch.zeros(1, 4, 84, 84, dtype=torch.uint8), {}))
-    # 84 · 84 of the frame, 8 of the action, 4 of the reward, and three flags
-    assert ring.num_bytes() == 1000 * (7056 + 8 + 4 + 3)
+    # 84 · 84 of the frame, 8 of the action, 4 of the reward, and four flags
+    assert ring.num_bytes() == 1000 * (7056 + 8 + 4 + 4)
     assert ring.num_bytes() * 1000 < 7.2e9
 
 
@@ -419,6 +423,29 @@ def test_the_state_of_stacks_remembers_how_they_begin():
     other.load_state_dict(ring.state_dict())
     index = ring.pick(40, RNG(0))
     assert torch.equal(ring.transitions(index, 1).obs, other.transitions(index, 1).obs)
+    old = ring.state_dict()
+    del old["rows"]["fresh"]  # as it was saved before lost lives were told from ends
+    other.load_state_dict(old)
+    assert torch.equal(ring.transitions(index, 1).obs, other.transitions(index, 1).obs)
+
+
+def test_a_lost_life_ends_bootstrapping_but_not_the_stack():
+    image = torch.arange(1, 9, dtype=torch.uint8).view(8, 1, 1).expand(8, 2, 2)
+    # a life lost at step 2: step 3 is the dummy that shows its last picture, step 4 the next life's first
+    shown = [[0, 0, 0], [0, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 4], [3, 4, 5]]
+    stacks = torch.stack([image[picture] for picture in shown])[:, None]
+    done, start = torch.zeros(2, 5, 1, dtype=torch.bool)
+    done[2], start[[0, 4]] = True, True
+    valid = torch.ones(5, 1, dtype=torch.bool)
+    valid[3] = False
+    ring = Ring(capacity=20, num_envs=1, frames=3)
+    ring.add(Rollout(stacks[:5], done.long(), done.float(), done, torch.zeros_like(done), valid, start,
+                     torch.zeros(5, 1, 0), stacks[5], {}))
+    found = ring.transitions(torch.arange(5), gamma=0.5, n=2)
+    assert found.obs[:, :, 0, 0].tolist() == [[first + 1 for first in picture] for picture in shown[:5]]
+    assert found.next_obs[4, :, 0, 0].tolist() == [4, 5, 6]
+    assert found.discount[[0, 1, 2, 4]].tolist() == [0.25, 0, 0, 0.5]  # nothing flows across the lost life
+    assert found.weight.tolist() == [1, 1, 1, 0, 1]
 
 
 def test_the_state_of_a_half_empty_ring_holds_only_what_was_written():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import SyncVectorEnv
 
+from rlcore.envs.bitflip import BitFlip
 from rlcore.envs.chasing import PointChasing, PointChasingVector
 from rlcore.envs.make import make_env
 from rlcore.envs.trading import StockTrading, StockTradingVector
@@ -129,3 +130,14 @@ def test_bits_are_flipped_by_name_with_the_reward_that_hindsight_asks_for():
         assert truncated.all() == (step == 7)
     assert env.unwrapped.envs[0].get_wrapper_attr("compute_reward")(np.ones(8), np.ones(8), {}) == 0
     assert make_env("rlcore/BitFlip-v0", options={"bits": 3}).single_action_space.n == 3
+
+
+def test_bits_are_drawn_above_their_goal_bright_where_they_are_on():
+    env = BitFlip(bits=3, render_mode="rgb_array")
+    env.reset(seed=1)
+    env.state, env.goal = np.array([1.0, 0, 1]), np.array([0.0, 0, 1])
+    image = env.render()
+    assert (image.shape, image.dtype) == ((80, 120, 3), np.uint8)
+    middles = image[20::40, 20::40, 0] > 128
+    assert middles.tolist() == [[True, False, True], [False, False, True]]
+    assert BitFlip().render() is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,10 @@ import torch
 from gymnasium import spaces
 
 import rlcore as rl
-from rlcore import catalog
+from rlcore import catalog, training
 from rlcore.fast import graph
 from rlcore.finetune import freeze
+from rlcore.runs import read_spec, write_spec
 from tests.rlcore.algos.stand_ins import rollout
 
 ACTORS = ("sac", "td3", "ddpg", "tqc", "redq", "modsac")
@@ -65,7 +68,7 @@ OPTIONS = {"prioritized": True, "max_grad_norm": 0.1, "normalize_obs": True}
 @pytest.mark.parametrize(("algo", "changes"), [
     *((algo, {}) for algo in (*ACTORS, *VALUES)), *((algo, OPTIONS) for algo in ACTORS),
     ("dqn", OPTIONS | {"dueling": True, "double": True}), ("dqn", {"atoms": 11, "learning_rate_steps": 1_000}),
-    ("qrdqn", {"n_step": 3}), ("sac_discrete", {"normalize_obs": True})])
+    ("qrdqn", {"n_step": 3}), *((algo, OPTIONS) for algo in ("qrdqn", "iqn", "sac_discrete"))])
 def test_the_graph_learns_what_the_readable_step_learns(algo, changes):
     plain, compiled = agents(algo, **changes)
     vector = plain.critic_params if hasattr(plain, "critic_params") else plain.params
@@ -132,9 +135,56 @@ def test_short_runs_are_not_compiled(tmp_path: Path, monkeypatch):
              run_dir=tmp_path, progress=False)
 
 
+TINY = {"hidden": (8, 8), "learning_starts": 100, "batch_size": 8}
+
+
+@pytest.fixture
+def _no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+
+
+@pytest.mark.usefixtures("_no_compiler")
+def test_a_compiled_run_is_refused_in_a_sentence_where_no_compiler_is(tmp_path: Path, monkeypatch):
+    with pytest.raises(rl.ConfigError, match=r"this machine lacks the C\+\+ compiler g\+\+\. Install it, or use "
+                                             r"compiled=False"):
+        rl.train("sac", "Pendulum-v1", TINY, env_steps=200, compiled=True, run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    monkeypatch.setenv("CXX", "/opt/none/clang++")  # torch would look for this one only
+    with pytest.raises(rl.ConfigError, match=r"lacks the C\+\+ compiler /opt/none/clang\+\+\."):
+        rl.train("sac", "Pendulum-v1", TINY, env_steps=200, compiled=True, run_dir=tmp_path / "run")
+
+
+@pytest.mark.usefixtures("_no_compiler")
+def test_a_long_run_is_not_compiled_by_itself_where_no_compiler_is(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(training, "WORTH_COMPILING", 1)
+    rl.train("sac", "Pendulum-v1", TINY, env_steps=200, run_dir=tmp_path / "run", progress=False)
+    assert not read_spec(tmp_path / "run").compiled
+
+
+@pytest.mark.usefixtures("_no_compiler")
+def test_a_compiled_run_goes_on_readable_with_a_warning_where_no_compiler_is(tmp_path: Path, caplog):
+    whole = rl.train("sac", "Pendulum-v1", TINY, env_steps=300, run_dir=tmp_path / "whole", progress=False)
+    rl.train("sac", "Pendulum-v1", TINY, env_steps=200, run_dir=tmp_path / "moved", progress=False)
+    write_spec(tmp_path / "moved", replace(read_spec(tmp_path / "moved"), compiled=True))  # as its own machine could
+    with caplog.at_level("WARNING", "rlcore"):
+        moved = rl.resume(tmp_path / "moved", env_steps=300, progress=False)
+    assert "lacks the C++ compiler g++, so the compiled run goes on with the readable step" in caplog.text
+    assert torch.equal(whole.critic_params, moved.critic_params)
+    assert read_spec(tmp_path / "moved").compiled  # back on a machine with a compiler it is compiled again
+
+
+def test_python_without_its_headers_cannot_compile_either(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("CXX", sys.executable)  # any program that exists
+    assert graph.missing_tool("cpu") is None
+    monkeypatch.setattr(graph.sysconfig, "get_path", lambda _name: str(tmp_path))
+    assert "header files" in graph.missing_tool("cpu")
+    assert graph.missing_tool("cuda") is None
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")  # torch's own import
-@pytest.mark.skipif(not graph.has_compiler(), reason="no C++ compiler")
+@pytest.mark.skipif(graph.missing_tool("cpu") is not None, reason="no C++ compiler")
 def test_a_compiled_run_learns_and_resumes_to_the_same_bits(tmp_path: Path):
     settings = {"hidden": (32, 32), "learning_starts": 100, "batch_size": 32}
 

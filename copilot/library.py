@@ -221,6 +221,11 @@ class Library:
                       for place, score in part.match(expression, limit, fields).items()]
         return _best(found, limit)
 
+    def match_added(self, expression: str, limit: int, fields: Sequence[float] = FIELDS) -> dict[int, float]:
+        """The same of the collections alone, each with its own scores."""
+        return _best(((number * _SPAN + place, score) for number, part in enumerate(self._parts) if number
+                      for place, score in part.match(expression, limit, fields).items()), limit)
+
     def containing(self, word: str) -> set[int]:
         """The chunks with this word, or another form of it."""
         return {number * _SPAN + place for number, part in enumerate(self._parts) for place in part.containing(word)}

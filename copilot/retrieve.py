@@ -26,6 +26,7 @@ _NEAREST = 5                       # entries whose mean similarity tells how nea
 _BIAS, _WEIGHTS = 10.8, (6.85, 10.45, 3.54, 1.03, 0.58)    # of the signs that the corpus covers a question
 _COVERED = 0.5                     # evidence below this: the corpus does not cover the question
 _DEFINED = 2                       # terms of a Chinese question that its answer defines
+_OWN = 0.6                         # share of a Chinese question's pairs of characters from which a passage answers it
 _RRF = 60                          # reciprocal rank fusion's constant
 
 _NAME = re.compile(r"(?<![.?!:] )(?<!^)(?<![\w-])(?=[a-z]*[A-Z0-9])(?=\w*[A-Za-z])[\w-]{3,}(?![\w-])", re.ASCII)
@@ -135,7 +136,8 @@ class Retriever:
         facts, decisive = self._of(sides, self._key_facts), self._of(sides, self._decisive)
         terms = [self._defined[term.name] for term in asked.terms if term.name in self._defined]
         definitions = terms[:_DEFINED] if has_chinese(question) else []
-        ranking = self._rank(asked.english, asked.terms, decisive)
+        pairs = [word for word in content_words(question) if has_chinese(word)]
+        ranking = self._rank(asked.english, asked.terms, pairs, decisive)
         order = _distinct(ranking.scores, self._index.chunks) if self._recipe.distinct else iter(ranking.scores)
         places = list(islice(order, limit))
         places = list(dict.fromkeys([*places, *facts, *decisive, *definitions]))
@@ -143,7 +145,7 @@ class Retriever:
             question,
             tuple(self._passage(place, ranking.scores.get(place, 0.0)) for place in places),
             self._relevance(places, ranking, weights),
-            _evidence(asked, spread, weights, ranking),
+            max([_evidence(asked, spread, weights, ranking), *(self._held(pairs, place) for place in places)]),
             sides=sides,
             facts=tuple(map(places.index, facts)),
             decisive=tuple(map(places.index, decisive)),
@@ -155,10 +157,19 @@ class Retriever:
         chunk = self._index.chunks[place]
         return Passage(chunk, self._index.documents[chunk.doc_path], min(score, 1.0))
 
-    def _rank(self, english: str, terms: Sequence[Term], also: Iterable[int]) -> Ranking:
+    def _held(self, pairs: Sequence[str], place: int) -> float:
+        """How surely a chunk is about a Chinese question, by the pairs of characters that both have."""
+        share = sum(pair in self._index.chunks[place].text for pair in pairs) / len(pairs) if len(pairs) > 1 else 0.0
+        return share if share >= _OWN else 0.0
+
+    def _rank(self, english: str, terms: Sequence[Term], pairs: Sequence[str], also: Iterable[int]) -> Ranking:
         """Words and meaning, each as a share of the best candidate's, added by weight; `also` is not ranked."""
         words = dict.fromkeys([*content_words(english), *(word for term in terms for word in content_words(term.name))])
         match = self._index.match(" OR ".join(map(quoted, words)), _BY_WORDS, self._recipe.fields) if words else {}
+        # The corpus is English, but what people add may be Chinese, of which the embedder knows nothing.
+        both = " OR ".join(map(quoted, pairs))
+        added = self._index.match_added(both, _BY_WORDS, self._recipe.fields) if pairs else {}
+        match |= added
         vector = self._embedder.encode_query(without_chinese(english))
         every = match.keys() | set(self._index.near(vector, _BY_MEANING))
         candidates = every - self._source_lists or every
@@ -166,6 +177,8 @@ class Retriever:
         dense = {place: self._meaning(close[place]) for place in sorted(candidates)}
         sparse = {place: match.get(place, 0.0) for place in dense}
         fused = self._fused(dense, sparse)
+        for place in added.keys() & fused.keys():
+            fused[place] += self._held(pairs, place)
         return Ranking(dict(sorted(fused.items(), key=lambda item: -item[1])), close)
 
     def _meaning(self, close: Closeness) -> float:

@@ -230,6 +230,17 @@ def test_a_citation_names_file_and_page(assistant, own, notes):
     assert reply.sources[0].path == (notes / "manual.pdf").as_posix()
 
 
+def test_a_chinese_question_finds_a_chinese_file(assistant, own, notes):
+    (notes / "arm.md").write_text("# 机械臂\n\n机械臂的力矩上限是十二牛米，奖励函数按能耗扣分。\n", encoding="utf-8")
+    own.update(WordEmbedder())
+    for question in ("机械臂的力矩上限是多少？", "机械臂的奖励函数怎么扣分？"):
+        *_, reply = assistant.ask(question)
+        assert not reply.abstained and (notes / "arm.md").as_posix() in [source.path for source in reply.sources]
+        assert "十二牛米" in reply.text
+    *_, reply = assistant.ask("红烧肉应该怎么做才好吃？")
+    assert reply.abstained
+
+
 def test_a_question_about_nothing_in_either_is_still_refused(assistant):
     *_, reply = assistant.ask("Which wine goes with roast duck in France?")
     assert reply.abstained

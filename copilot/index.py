@@ -18,6 +18,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -48,15 +49,39 @@ class Closeness:
     statements: tuple[float, ...]  # of `chunk.statements(text)`, in order
 
 
-class Index:
+class Words:
+    """The chunks' words in an SQLite database, which has them in the full-text table `words`, a row for each chunk."""
+
+    def __init__(self, sql: sqlite3.Connection):
+        self._sql = sql
+        self._lock = threading.RLock()     # one connection, many visitors
+
+    def match(self, expression: str, limit: int, fields: Sequence[float] = FIELDS) -> dict[int, float]:
+        """BM25 of the chunks that match an FTS5 expression, best first; higher is better."""
+        return dict(self._rows("SELECT rowid, -bm25(words, ?, ?, ?, ?) AS score FROM words WHERE words MATCH ? "
+                               "ORDER BY score DESC LIMIT ?", *fields, expression, limit))
+
+    def containing(self, word: str) -> set[int]:
+        """The chunks with this word, or another form of it."""
+        return {place for place, in self._rows("SELECT rowid FROM words WHERE words MATCH ?", quoted(word))}
+
+    def having(self, phrase: str) -> int:
+        """How many chunks match one FTS5 phrase."""
+        return int(self._rows("SELECT count(*) FROM words WHERE words MATCH ?", phrase)[0][0])
+
+    def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._sql.execute(sql, values).fetchall()
+
+
+class Index(Words):
     """An open index: its chunks, and the two ways to search them. Chunks are named by their place in `chunks`."""
 
     def __init__(self, folder: Path):
-        self._sql = sqlite3.connect(folder / "index.sqlite", check_same_thread=False)
+        super().__init__(sqlite3.connect(folder / "index.sqlite", check_same_thread=False))
         client = chroma(folder / "chroma")
         # Chroma keeps one engine per path: one that nobody closes would serve the next opening from files now gone.
         weakref.finalize(self, _close, self._sql, client)
-        self._lock = threading.Lock()  # one connection, many visitors
         self._collection = client.get_collection("entries", embedding_function=None)
         self.documents = {         # by path, without their texts
             path: Document(path, title, "", json.loads(meta))
@@ -83,23 +108,10 @@ class Index:
     def refresh(self) -> None:
         """It never changes: a new build is another index."""
 
-    def match(self, expression: str, limit: int, fields: Sequence[float] = FIELDS) -> dict[int, float]:
-        """BM25 of the chunks that match an FTS5 expression, best first; higher is better."""
-        return dict(self._rows("SELECT rowid, -bm25(words, ?, ?, ?, ?) AS score FROM words WHERE words MATCH ? "
-                               "ORDER BY score DESC LIMIT ?", *fields, expression, limit))
-
     def match_added(self, expression: str, limit: int, fields: Sequence[float] = FIELDS) -> dict[int, float]:
-        """The same of what people have added: an index of one corpus has nothing."""
+        """As `match`, of what people have added: an index of one corpus has nothing."""
         del expression, limit, fields
         return {}
-
-    def containing(self, word: str) -> set[int]:
-        """The chunks with this word, or another form of it."""
-        return {place for place, in self._rows("SELECT rowid FROM words WHERE words MATCH ?", quoted(word))}
-
-    def having(self, phrase: str) -> int:
-        """How many chunks match one FTS5 phrase."""
-        return int(self._rows("SELECT count(*) FROM words WHERE words MATCH ?", phrase)[0][0])
 
     def near(self, vector: Vectors, limit: int) -> list[int]:
         """The chunks that own the `limit` entries nearest to a query, best first."""
@@ -120,14 +132,7 @@ class Index:
         if not spans:
             return {}
         rows = np.concatenate([np.arange(start, end) for _, start, end in spans])
-        values = (self._vectors[rows] @ vector).tolist()
-        found: dict[int, Closeness] = {}
-        first = 0
-        for place, start, end in spans:
-            passage, heading, *said = values[first:first + end - start]
-            found[place] = Closeness(passage, heading, tuple(said))
-            first += end - start
-        return found
+        return by_place([(place, end - start) for place, start, end in spans], self._vectors[rows] @ vector)
 
     def holds_what_it_should(self) -> bool:
         """Whether Chroma has as many vectors as SQLite, and finds some of them."""
@@ -135,9 +140,11 @@ class Index:
         return self._collection.count() == len(self._vectors) and all(      # two pages may say the same
             max(self.nearest(self._vectors[self._starts[place]], 3).values()) > _ITSELF for place in probes)
 
-    def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        with self._lock:
-            return self._sql.execute(sql, values).fetchall()
+
+def by_place(counts: Iterable[tuple[int, int]], similarities: Vectors) -> dict[int, Closeness]:
+    """The similarities of one chunk after the other, of which each has so many."""
+    values = iter(similarities.tolist())
+    return {place: Closeness(next(values), next(values), tuple(islice(values, count - 2))) for place, count in counts}
 
 
 def _close(sql: sqlite3.Connection, client: Any) -> None:

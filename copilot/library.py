@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-import threading
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -26,7 +25,7 @@ from copilot.chunk import Chunk
 from copilot.collection import Collection
 from copilot.corpus import Document
 from copilot.embed import Embedder, Progress, Vectors
-from copilot.index import FIELDS, Closeness, Damaged, Index, quoted
+from copilot.index import FIELDS, Closeness, Damaged, Index, Words, by_place
 
 _SPAN = 2**40                      # places of one part of the library
 _PHRASE = re.compile(r'"(?:[^"]|"")*"')
@@ -42,13 +41,12 @@ class Chunks(Protocol):
     def __getitem__(self, place: int, /) -> Chunk: ...
 
 
-class CollectionIndex:
+class CollectionIndex(Words):
     """An open collection, searched like an `Index`. Chunks are named by their place, which is never used again."""
 
     def __init__(self, folder: Path):
         self._folder = folder
-        self._sql = store.connect(folder)
-        self._lock = threading.RLock()     # one connection, many visitors
+        super().__init__(store.connect(folder))
         self._version = -1
         self._chunks: dict[int, Chunk] = {}    # those read so far: a place never gets another chunk
         self._opened: Path | None = None
@@ -88,19 +86,6 @@ class CollectionIndex:
         rows = self._rows("SELECT title, meta FROM files WHERE path = ? AND state = 'taken'", path)
         return Document(path, rows[0][0], "", json.loads(rows[0][1])) if rows else None
 
-    def match(self, expression: str, limit: int, fields: Sequence[float] = FIELDS) -> dict[int, float]:
-        """BM25 of the chunks that match an FTS5 expression, best first; higher is better."""
-        return dict(self._rows("SELECT rowid, -bm25(words, ?, ?, ?, ?) AS score FROM words WHERE words MATCH ? "
-                               "ORDER BY score DESC LIMIT ?", *fields, expression, limit))
-
-    def having(self, phrase: str) -> int:
-        """How many chunks match one FTS5 phrase."""
-        return int(self._rows("SELECT count(*) FROM words WHERE words MATCH ?", phrase)[0][0])
-
-    def containing(self, word: str) -> set[int]:
-        """The chunks with this word, or another form of it."""
-        return {place for place, in self._rows("SELECT rowid FROM words WHERE words MATCH ?", quoted(word))}
-
     def nearest(self, vector: Vectors, limit: int) -> dict[int, float]:
         """The chunks whose passage or heading is nearest to a query, with their similarity, best first."""
         near: dict[int, float] = {}
@@ -127,14 +112,8 @@ class CollectionIndex:
         if not rows:
             return {}
         own = [store.vectors_of(blob, len(vector)) for _, blob in rows]
-        values = (np.concatenate(own) @ vector).tolist()
-        found: dict[int, Closeness] = {}
-        start = 0
-        for (place, _), vectors in zip(rows, own, strict=True):
-            passage, heading, *said = values[start:start + len(vectors)]
-            found[place] = Closeness(passage, heading, tuple(said))
-            start += len(vectors)
-        return found
+        return by_place([(place, len(vectors)) for (place, _), vectors in zip(rows, own, strict=True)],
+                        np.concatenate(own) @ vector)
 
     def _load(self) -> None:
         """What is kept in memory: the vectors that Chroma lacks."""
@@ -171,10 +150,6 @@ class CollectionIndex:
     def _alive(self, places: Sequence[int]) -> set[int]:
         return {place for some in _runs(places) for place, in self._rows(
             f"SELECT place FROM vectors WHERE place IN ({','.join('?' * len(some))})", *some)}
-
-    def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        with self._lock:
-            return self._sql.execute(sql, values).fetchall()
 
 
 def open_collection(collection: Collection, embedder: Embedder, progress: Progress | None = None) -> CollectionIndex:
@@ -222,7 +197,7 @@ class Library:
         return _best(found, limit)
 
     def match_added(self, expression: str, limit: int, fields: Sequence[float] = FIELDS) -> dict[int, float]:
-        """The same of the collections alone, each with its own scores."""
+        """As `match`, of the collections alone, each with its own scores."""
         return _best(((number * _SPAN + place, score) for number, part in enumerate(self._parts) if number
                       for place, score in part.match(expression, limit, fields).items()), limit)
 

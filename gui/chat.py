@@ -46,7 +46,7 @@ NEW = "New conversation"
 _QUIET: dict[str, Any] = {"show_progress": "hidden"}
 _THUMBS: dict[Any, Thumb] = {True: "up", "Like": "up", False: "down", "Dislike": "down"}
 _REMEMBER = "(id) => { sessionStorage.setItem('copilot-conversation', id); }"
-_RECALL = "() => [null, sessionStorage.getItem('copilot-conversation') ?? '', '']"
+_RECALL = "() => [null, sessionStorage.getItem('copilot-conversation') ?? '']"
 _SAVE = "(held) => { const file = JSON.parse(held); window.copilot.save(file.name, file.text); }"
 
 
@@ -58,7 +58,7 @@ class ChatPage:
     open_plan: gr.Button
     seat: gr.State
     shown: list[Any]
-    begin: Callable[[history.Seat, Turn, str], tuple[Any, ...]]
+    begin: Callable[[history.Seat, Turn], tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
@@ -132,11 +132,15 @@ class _Page:
         return [talk.log, self.turns, self.current, self.rail.listing, bar.title, bar.row, bar.naming, bar.confirm,
                 talk.note_row, talk.offer_row, talk.offer, self.sources, self.passage, talk.send, talk.stop]
 
-    def view(self, said: list[Turn], conversation: str, searched: str) -> tuple[Any, ...]:
+    def listed(self, seat: history.Seat) -> str:
+        """The conversations that a window lists now."""
+        return history.listed(self.store, seat.searched, seat.conversation)
+
+    def view(self, said: list[Turn], seat: history.Seat) -> tuple[Any, ...]:
         """A conversation that is not being answered, for `whole`."""
-        one, what = history.known(self.store, conversation), offer(said)
-        return (gr.update(value=messages(said), feedback_value=thumbs(said)), said, conversation,
-                history.listed(self.store, searched, conversation), title_html(one.title if one else NEW),
+        one, what = history.known(self.store, seat.conversation), offer(said)
+        return (gr.update(value=messages(said), feedback_value=thumbs(said)), said, seat.conversation,
+                self.listed(seat), title_html(one.title if one else NEW),
                 gr.update(elem_classes="" if one else "new"), hide(), hide(), hide(), gr.update(visible=bool(what)),
                 what, _sources(said, len(said) - 1), "", show(), hide())
 
@@ -146,11 +150,11 @@ class _Page:
                                    self.talk.offer_row: hide(), self.talk.note_row: hide()}
         return tuple(changed.get(part, gr.skip()) for part in self.whole)
 
-    def opened(self, seat: history.Seat, conversation: str, searched: str) -> tuple[Any, ...]:
+    def opened(self, seat: history.Seat, conversation: str) -> tuple[Any, ...]:
         """Another conversation, or a new one if it is gone, for `whole`."""
         said = history.opened(self.store, conversation)
         seat.move(conversation if said else "")
-        return self.view(said, seat.conversation, searched)
+        return self.view(said, seat)
 
 
 def title_html(title: str) -> str:
@@ -180,8 +184,8 @@ def build(app: gr.Blocks, library: Library, places: Places, store: Conversations
         place = int(event.turn)
         return _sources(said, place, event.number), passage(reply_at(said, place), event.number)
 
-    def begin(seat: history.Seat, turn: Turn, searched: str) -> tuple[Any, ...]:
-        return page.opened(seat, history.keep(store, "", turn)[0], searched)
+    def begin(seat: history.Seat, turn: Turn) -> tuple[Any, ...]:
+        return page.opened(seat, history.keep(store, "", turn)[0])
 
     sources.open(open_source, inputs=[turns], outputs=[sources, shown], queue=False, trigger_mode="always_last",
                  **_QUIET)
@@ -192,8 +196,7 @@ def _connect_asking(page: _Page) -> None:
     """Questions, and Stop."""
     talk = page.talk
 
-    def respond(text: str, before: list[Turn], seat: history.Seat, names: list[str], searched: str,
-                ) -> Iterator[tuple[Any, ...]]:
+    def respond(text: str, before: list[Turn], seat: history.Seat, names: list[str]) -> Iterator[tuple[Any, ...]]:
         if not text.strip():
             yield tuple(gr.skip() for _ in [*page.whole, talk.question])
             return
@@ -207,18 +210,18 @@ def _connect_asking(page: _Page) -> None:
                 yield (*page.growing([*before, turn]), "")
         finally:                           # also when the window was closed in the middle
             conversation, turn = history.keep(page.store, conversation, turn)
-        if seat.moves != moves:
-            listed = history.listed(page.store, searched, seat.conversation)
-            yield (*(listed if part is page.rail.listing else gr.skip() for part in page.whole), gr.skip())
-            return
-        seat.conversation = conversation
-        yield (*page.view([*before, turn], conversation, searched), gr.skip())
+        if seat.moves == moves:
+            seat.conversation = conversation
+            yield (*page.view([*before, turn], seat), gr.skip())
+        while seat.moves != moves:         # what was on its way may have overtaken what the window has turned to
+            moves = seat.moves
+            yield (*page.view(history.opened(page.store, seat.conversation), seat), gr.skip())
 
-    def example(before: list[Turn], seat: history.Seat, names: list[str], searched: str, event: gr.SelectData,
+    def example(before: list[Turn], seat: history.Seat, names: list[str], event: gr.SelectData,
                 ) -> Iterator[tuple[Any, ...]]:
-        yield from respond(event.value["text"], before, seat, names, searched)
+        yield from respond(event.value["text"], before, seat, names)
 
-    given = [page.turns, page.seat, page.menu.scope, page.rail.search]
+    given = [page.turns, page.seat, page.menu.scope]
     asked: dict[str, Any] = {"outputs": [*page.whole, talk.question], "concurrency_id": "llm", "concurrency_limit": 1,
                              **_QUIET}
     talk.stop.click(page.library.halt, None, None, queue=False)
@@ -231,45 +234,48 @@ def _connect_history(app: gr.Blocks, page: _Page) -> None:
     store, rail, bar, seat, current = page.store, page.rail, page.bar, page.seat, page.current
     held = gr.Textbox("", elem_id="exported", visible="hidden")
 
-    def arrive(seat: history.Seat, conversation: str, searched: str) -> tuple[Any, ...]:
+    def arrive(seat: history.Seat, conversation: str) -> tuple[Any, ...]:
         """The conversation that the browser remembers, unless its reader was faster and has asked already."""
-        return tuple(gr.skip() for _ in page.whole) if seat.moves else page.opened(seat, conversation, searched)
+        return tuple(gr.skip() for _ in page.whole) if seat.moves else page.opened(seat, conversation)
 
-    def pick(seat: history.Seat, searched: str, event: gr.EventData) -> tuple[Any, ...]:
-        return page.opened(seat, event.value, searched)
+    def pick(seat: history.Seat, event: gr.EventData) -> tuple[Any, ...]:
+        return page.opened(seat, event.value)
 
-    def delete(seat: history.Seat, conversation: str, searched: str) -> tuple[Any, ...]:
+    def search(seat: history.Seat, text: str) -> str:
+        seat.searched = text
+        return page.listed(seat)
+
+    def delete(seat: history.Seat, conversation: str) -> tuple[Any, ...]:
         if history.known(store, conversation):     # another window may have been faster
             store.delete(conversation)
-        return page.opened(seat, "", searched)
+        return page.opened(seat, "")
 
-    def rename(conversation: str, name: str, searched: str) -> tuple[Any, ...]:
+    def rename(seat: history.Seat, conversation: str, name: str) -> tuple[Any, ...]:
         if name.strip():
             store.rename(conversation, name)
-        return title_html(name_of(conversation)), hide(), history.listed(store, searched, conversation)
+        return title_html(name_of(conversation)), hide(), page.listed(seat)
 
     def name_of(conversation: str) -> str:
         one = history.known(store, conversation)
         return one.title if one else NEW
 
     whole: dict[str, Any] = {"outputs": page.whole, **_QUIET}
-    app.load(arrive, [seat, current, rail.search], js=_RECALL, **whole)
+    app.load(arrive, [seat, current], js=_RECALL, **whole)
     current.change(None, [current], None, js=_REMEMBER)
-    rail.listing.pick(pick, [seat, rail.search], trigger_mode="always_last", **whole)
-    rail.new.click(lambda seat, searched: page.opened(seat, "", searched), [seat, rail.search], **whole).then(
+    rail.listing.pick(pick, [seat], trigger_mode="always_last", **whole)
+    rail.new.click(lambda seat: page.opened(seat, ""), [seat], **whole).then(
         None, js="() => window.copilot.write()")
-    rail.search.change(lambda text, now: history.listed(store, text, now), [rail.search, current], [rail.listing],
-                      trigger_mode="always_last", **_QUIET)
+    rail.search.change(search, [seat, rail.search], [rail.listing], trigger_mode="always_last", **_QUIET)
     bar.rename.click(lambda now: (show(), name_of(now)), [current], [bar.naming, bar.name], **_QUIET).then(
         None, js="() => document.querySelector('#talk-name input, #talk-name textarea')?.select()")
-    gr.on([bar.save.click, bar.name.submit], rename, [current, bar.name, rail.search],
+    gr.on([bar.save.click, bar.name.submit], rename, [seat, current, bar.name],
           [bar.title, bar.naming, rail.listing], **_QUIET)
     bar.leave.click(hide, None, [bar.naming], queue=False)
     bar.export.click(lambda now: history.exported(store, now), [current], [held], **_QUIET).then(
         None, [held], None, js=_SAVE)
     bar.delete.click(show, None, [bar.confirm], queue=False)
     bar.stay.click(hide, None, [bar.confirm], queue=False)
-    bar.really.click(delete, [seat, current, rail.search], **whole)
+    bar.really.click(delete, [seat, current], **whole)
 
 
 def _connect_feedback(page: _Page) -> None:

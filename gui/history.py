@@ -83,10 +83,14 @@ def exported(store: Conversations, conversation: str) -> str:
 
 @dataclass
 class Seat:
-    """Which conversation a window shows. An answer that is being written looks here before it shows itself."""
+    """Which conversation a window shows, and what its list is searched for.
+
+    An answer that is being written looks here before it shows itself: both may have changed since it was asked for.
+    """
 
     conversation: str = ""
     moves: int = 0
+    searched: str = ""
 
     def move(self, conversation: str) -> None:
         """Turn to another conversation, or to a new question in this one."""

@@ -75,7 +75,7 @@ def build_app(library: Library, places: Places) -> gr.Blocks:
         beat.tick(follow, [status], [status, beat], show_progress="hidden")
         talk.open_plan.click(open_plan, [talk.turns], wizard.shown, show_progress="hidden").then(
             None, js="() => window.copilot.show('train')")
-        board.why.to_chat.click(talk.begin, [talk.seat, board.why.turn, talks.search], talk.shown,
+        board.why.to_chat.click(talk.begin, [talk.seat, board.why.turn], talk.shown,
                                 show_progress="hidden").then(None, js="() => window.copilot.show('chat')")
         wizard.launched.change(board.open_run, [board.look, wizard.launched], board.shown, show_progress="hidden",
                                concurrency_id="runs").then(None, js="() => window.copilot.show('runs')")

@@ -144,6 +144,22 @@ def test_whoever_turns_to_another_conversation_is_not_brought_back(app: App, sho
     expect(page.locator("#send")).to_be_visible()
 
 
+def test_a_search_among_conversations_outlives_an_answer_that_ends_after_it(app: App, shown: Window) -> None:
+    page = shown.page
+    page.goto(app.address)
+    page.locator("#question textarea").fill("Walrus?")
+    page.keyboard.press("Enter")
+    expect(page.locator("#chat-log .bot").last).to_contain_text("w3")
+    page.locator("#talk-search input").fill("tusk")
+    expect(page.locator("#talk-list")).to_contain_text("No conversation has these words.")
+    page.locator("#stop-answer").click()
+    expect(page.locator("#chat-title")).to_contain_text("Walrus?")
+    expect(page.locator("#send")).to_be_visible()
+    expect(page.locator("#talk-list")).to_contain_text("No conversation has these words.")
+    page.locator("#talk-search input").fill("walrus")
+    expect(page.locator(".talk", has_text="Walrus?")).to_have_count(1)
+
+
 def test_light_and_dark_are_remembered(app: App, shown: Window) -> None:
     page = shown.page
     page.goto(app.address)

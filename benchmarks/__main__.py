@@ -1,4 +1,4 @@
-"""python -m benchmarks speed|learning|long|retrieval [--only TEXT] [--repeats N]: prints one Markdown table."""
+"""python -m benchmarks speed|costs|learning|long|retrieval [--only TEXT] [--repeats N]: prints one Markdown table."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 
-from benchmarks import learning, retrieval, speed
+from benchmarks import costs, learning, retrieval, speed
 
 
 def main() -> None:
     """Measure and print."""
     measures: dict[str, Callable[[int, str], Iterator[str]]] = {
-        "speed": speed.run, "learning": learning.run, "long": learning.run_long,
+        "speed": speed.run, "costs": costs.run, "learning": learning.run, "long": learning.run_long,
         "retrieval": retrieval.run}
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("what", choices=tuple(measures))

@@ -39,7 +39,7 @@ def ours(task: Task) -> list[tuple[int, float]]:
     options = {"episodic_life": True, "reward_clip": True} if task.atari else None
     with tempfile.TemporaryDirectory() as folder:
         rl.train(task.algo, task.env, config_for(task.algo, task.env, task.ours), env_steps=task.env_steps, seed=1,
-                 run_dir=folder, env_options=options, compiled=task.compiled, progress=False)
+                 run_dir=folder, env_options=options, compiled=task.compiled, threads=task.threads, progress=False)
         metrics = read_metrics(Path(folder), ["time_s"], max_points=10_000)
     return [(int(step), seconds) for step, seconds in zip(metrics["step"], metrics["time_s"], strict=True)]
 

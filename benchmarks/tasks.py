@@ -19,6 +19,7 @@ class Task:
     sb3: Mapping[str, Any]
     num_envs: int = 1
     compiled: bool = False     # our gradient step is, before the clock starts
+    threads: int | None = None  # ours; the peer runs with one and with two, and its better figure counts
     atari: bool = False        # four frames of 84 × 84, grey, rewards clipped, a lost life ends an episode, in both
 
 
@@ -40,7 +41,7 @@ def _actor_critic(algo: str, env: str, precision: str) -> Task:
               "hidden": (256, 256), "train_every": 1, "updates": 1, "precision": precision},
         sb3={"learning_rate": 1e-3, "buffer_size": 100_000, "learning_starts": 1_000, "batch_size": 256,
              "train_freq": 1, "gradient_steps": 1, "policy_kwargs": {"net_arch": [256, 256]}},
-        compiled=True)
+        compiled=True, threads=2 if precision == "float32" else None)
 
 
 def _breakout_ppo(precision: str) -> Task:

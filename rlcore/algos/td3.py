@@ -192,4 +192,4 @@ def td3_critic_loss(critics: Critics, batch: TD3Batch) -> tuple[Tensor, Tensor, 
 def td3_loss(actor: Net, critics: Critics, batch: TD3Batch) -> Tensor:
     """−Q₁(s, μ(s)), of the first critic alone. Algorithm 1."""
     features = critics.features(batch.obs).detach()  # only the critics train an encoder of pixels
-    return -weighted_mean(critics.judge(features, actor(features).tanh())[0], batch.weight)
+    return -weighted_mean(critics.judge_first(features, actor(features).tanh()), batch.weight)

@@ -38,6 +38,10 @@ class Critics(nn.Module):
         """The same, for an actor's loss: the gradient flows to the action alone."""
         return self.fused.frozen(torch.cat([features, action], -1))
 
+    def judge_first(self, features: Tensor, action: Tensor) -> Tensor:
+        """The first network's part of `judge`. [N, F], [N, D] → [N] or [N, outputs]"""
+        return self.fused.first(torch.cat([features, action], -1))
+
     def some(self, features: Tensor, action: Tensor, members: Tensor) -> Tensor:
         """The values of some of the networks. members [M] int64 → [M, N] or [M, N, outputs]"""
         values: Tensor = self.members(torch.cat([features, action], -1), members)

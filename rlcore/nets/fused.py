@@ -7,9 +7,10 @@ form and only the network it is given changes.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -78,6 +79,12 @@ class Fused:
     def frozen(self, x: Tensor) -> Tensor:
         """The same output, its gradient flowing to `x` alone: half the backward pass, for an actor's loss."""
         return self._apply(x, None)
+
+    def first(self, x: Tensor) -> Tensor:
+        """The output of an ensemble's first member, its gradient flowing to `x` alone. → [N] or [N, outputs]"""
+        member, ones = copy.copy(self), cast(Any, [(layer.weight[:1], layer.bias[:1]) for layer in self.layers])
+        member.layers = [_Layer(w, b, layer.wide) for (w, b), layer in zip(ones, self.layers, strict=True)]
+        return member.frozen(x)[0]
 
     def _apply(self, x: Tensor, learner: nn.Parameter | None) -> Tensor:
         rows = x if x.dim() == 2 else x.reshape(-1, x.shape[-1])

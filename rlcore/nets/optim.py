@@ -98,8 +98,10 @@ class PlainAdam:
             state["step"].add_(1)
             mean = state["exp_avg"].lerp_(grad, 1 - beta1)
             square = state["exp_avg_sq"].mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-            spread = square.sqrt() / (1 - beta2 ** state["step"]).sqrt() + self.group["eps"]
-            self.vector.sub_(self.learning_rate / (1 - beta1 ** state["step"]) * mean / spread)
+            # joined, because a compiler would work out single numbers anew for every few parameters
+            factors = torch.cat([(self.learning_rate / (1 - beta1 ** state["step"])).reshape(1),
+                                 (1 - beta2 ** state["step"]).rsqrt().reshape(1)])
+            self.vector.sub_(factors[0] * mean / (square.sqrt() * factors[1] + self.group["eps"]))
         return norm
 
 

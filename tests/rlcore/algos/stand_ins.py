@@ -38,6 +38,9 @@ class Slopes(nn.Module):
     def judge(self, features: Tensor, action: Tensor) -> Tensor:
         return self(features, action)
 
+    def judge_first(self, features: Tensor, action: Tensor) -> Tensor:
+        return self.judge(features, action)[0]
+
     def some(self, features: Tensor, action: Tensor, members: Tensor) -> Tensor:
         return self(features, action)[members]
 

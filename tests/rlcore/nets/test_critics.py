@@ -40,6 +40,18 @@ def test_judging_gives_the_same_values_but_teaches_the_action_alone():
     assert all(param.grad is None or param.grad.abs().sum() == 0 for param in critics.parameters())
 
 
+def test_the_first_network_can_be_judged_by_alone():
+    critics, _ = pair(VECTOR)
+    features, action = torch.randn(4, 3), torch.rand(4, 2, requires_grad=True)
+    same = action.detach().clone().requires_grad_()
+    first = critics.judge_first(features, action)
+    torch.testing.assert_close(first, critics.judge(features, same)[0])
+    first.square().sum().backward()
+    critics.judge(features, same)[0].square().sum().backward()
+    torch.testing.assert_close(action.grad, same.grad)
+    assert all(param.grad is None or not param.grad.any() for param in critics.parameters())
+
+
 def test_quantiles_and_choices_have_an_axis_of_their_own():
     critics, _ = pair(VECTOR, num=3, outputs=5)
     assert critics(torch.randn(4, 3), torch.rand(4, 2)).shape == (3, 4, 5)

@@ -1,0 +1,74 @@
+"""What conveniences cost a short run, and how long PPO takes to solve CartPole: the run where they weigh most.
+
+Processor seconds, because a few percent drown in the noise of a clock on the wall. With and without alternate.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr
+from dataclasses import dataclass, field
+from io import StringIO
+from typing import Any
+from unittest.mock import patch
+
+import rlcore as rl
+
+ENV_STEPS = 200_000
+NEVER = 1e9                        # seconds between checkpoints
+BARE = {"checkpoint_s": NEVER, "progress": False}
+
+
+@dataclass(frozen=True)
+class Convenience:
+    """What is added to a bare run. Rows of metrics cannot be switched off: without them, one is written."""
+
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+    rows: bool = False
+
+
+CONVENIENCES = (
+    Convenience("300 rows of metrics", rows=True),
+    Convenience("progress bar", {"progress": True}),
+    Convenience("a checkpoint every second", {"checkpoint_s": 1.0}),
+    Convenience("a callback with every row", {"callbacks": [lambda _: None]}, rows=True),
+)
+
+
+def run(repeats: int, only: str) -> Iterator[str]:
+    """The lines of a Markdown table, as they are measured."""
+    yield f"PPO CartPole-v1, 8 envs, {ENV_STEPS:,} steps; processor seconds, median of {repeats}."
+    yield ""
+    yield "| convenience | without | with | cost |"
+    yield "|---|---|---|---|"
+    for what in CONVENIENCES:
+        if only.lower() in what.name.lower():
+            without, added = [], []
+            for _ in range(repeats):
+                without.append(_spent(what.rows and bool(what.options), {}))
+                added.append(_spent(what.rows, what.options))
+            before, after = statistics.median(without), statistics.median(added)
+            yield f"| {what.name} | {before:.2f} | {after:.2f} | {after / before - 1:+.1%} |"
+    seconds = [_solving(seed) for seed in range(1, repeats + 1)]
+    yield ""
+    yield f"Seconds until the last 100 episodes average 475, per seed: {', '.join(f'{one:.2f}' for one in seconds)}."
+
+
+def _spent(rows: bool, options: dict[str, Any]) -> float:
+    with patch("rlcore.training.LOG_POINTS", 300 if rows else 1):
+        return _timed(time.process_time, env_steps=ENV_STEPS, seed=1, **BARE | options)
+
+
+def _solving(seed: int) -> float:
+    return _timed(time.perf_counter, env_steps=1_000_000, seed=seed, target_return=475.0, progress=False)
+
+
+def _timed(clock: Callable[[], float], **options: Any) -> float:
+    with tempfile.TemporaryDirectory() as folder, redirect_stderr(StringIO()):
+        before = clock()
+        rl.train("ppo", "CartPole-v1", {"num_envs": 8}, run_dir=folder, **options)
+        return clock() - before

@@ -453,7 +453,10 @@ SETTINGS: dict[str, str] = {
         "eval freq | eval interval | eval every | evaluate every | evaluation interval | test every | 评估间隔 | "
         "评估频率"
     ),
-    "bits": "bit | num bits | n bits | number of bits | 比特 | 比特数 | 位数 | 位",
+    "bits": (
+        "bit | num bits | n bits | number of bits | bit length | string length | bit string length | of length | "
+        "dimensional | 比特 | 比特数 | 个比特 | 个位 | 位数 | 位"
+    ),
     "hindsight": "hindsight share | hindsight ratio | HER ratio | HER share | share of hindsight",
     "save_every": "save freq | save every | checkpoint every | checkpoint interval | 保存间隔",
 }

@@ -29,10 +29,25 @@ class Mention:
     text: str
 
 
+_COUNT = r"(?<![\w.])(?:\d+|four|five|six|seven|eight|nine|ten|twelve|sixteen|twenty|thirty-two|fifty|sixty-four)"
+# How many bits are to be flipped, where the task's name would swallow the noun of its number → both, apart.
+_BITS = (
+    (rf"({_COUNT})[\s-]*bits?[\s-]*(?=flip)", r"\1 bits bit "),                              # 10-bit flipping
+    (rf"\bflip(?:ping)?\s+({_COUNT})\s*bits?\b", r"bit flipping with \1 bits"),              # flip 10 bits
+    (r"\b(bit[\s_-]?flip(?:ping)?)[\s(-]*(\d+)\b(?!\.\d|\s*(?!with|for|using|and|by)[a-z%])\)?",
+     r"\1 with \2 bits"),                                                                    # BitFlip(10), BitFlip10
+    (r"(?<=\d)bits?\b", " bits"),                                                            # 10bit
+    (r"([\d二三四五六七八九十])\s*个?(?:比特|位)(?=翻转)", r"\1 位的比特"),                     # 10 位翻转
+    (r"(?<!比特)(?<!位)翻转\s*([\d二三四五六七八九十]+)\s*个?(?:比特|位)", r"比特翻转 \1 位"),    # 翻转 10 个比特
+)
+
+
 def tidy(request: str) -> str:
-    """The text with one form for full-width characters, raised digits and the two English spellings."""
+    """The text with one form for full-width characters, raised digits, both English spellings and numbers of bits."""
     text = re.sub(r"[⁰¹²³⁴⁵⁶⁷⁸⁹]+", lambda power: "^" + power.group(), request[:LONGEST])
     text = unicodedata.normalize("NFKC", text).replace("’", "'").replace("ehaviour", "ehavior")
+    for said, plain in _BITS:
+        text = re.sub(said, plain, text, flags=re.IGNORECASE)
     return re.sub(r"(?i)(optim|normal|priorit|initial|discret|vector)is(?=[aei])", r"\1iz", text)
 
 

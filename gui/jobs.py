@@ -25,9 +25,13 @@ class Job:
 
 
 class Jobs:
-    """Which runs have an evaluation or a video in the making. Losing this loses no work: the files are the truth."""
+    """Which runs have an evaluation or a video in the making, and which code of theirs may be run.
+
+    Losing this loses no work: the files are the truth.
+    """
 
     def __init__(self) -> None:
+        self.agreed: set[str] = set()    # code in runs' folders that a person trusts, by name
         self._jobs: dict[str, list[Job]] = {}
         self._failed: dict[str, dict[Kind, int]] = {}
 

@@ -72,13 +72,15 @@ def _list_makers(listed: Sequence[Run], run: Run | None, jobs: Jobs) -> Makers:
 
 def _run_makers(run: Run, look: Look, jobs: Jobs) -> Makers:
     working, failed, path = jobs.working(run.id), jobs.failed(run.id), run.path
-    able = runview.can(run, working)
+    asked = tuple(name for name in runs.foreign(run) if name not in jobs.agreed)
+    able = runview.can(run, working, asked)
     metrics, evaluated = runview.stamp(path / "metrics.jsonl"), runview.stamp(path / "evaluations.jsonl")
     films = runview.videos(path)
     parts: Makers = {
         "head": ((run.state, str(run.status), runview.wrapping_up(run), working, tuple(failed.items())),
                  lambda: runview.head_html(run, working, failed)),
         "buttons": (able, lambda: able),
+        "trust": (asked, lambda: asked),                 # code of the folder that somebody must agree to first
         "curves": ((run.state in LIVE, look.weight, look.axis, look.metrics, metrics, evaluated),
                    lambda: runview.curves_html(run, look.weight, look.axis, look.metrics)),
         "metrics": (bool(metrics[0][0]), lambda: runview.metric_names(path)),
@@ -110,7 +112,8 @@ def updates(new: View) -> tuple[Any, ...]:
     return (
         dict(new.seen), part("alive", lambda alive: gr.Timer(active=alive)),
         part("any", lambda one: gr.update(visible=one)), part("any", lambda one: gr.update(visible=not one)),
-        part("list"), part("head"), *switches, part("curves"), part("metrics", lambda names: gr.update(choices=names)),
+        part("list"), part("head"), *switches, part("trust", lambda names: gr.update(visible=bool(names))),
+        part("trust", runview.trust_html), part("curves"), part("metrics", lambda names: gr.update(choices=names)),
         part("evaluations"), part("videos"), part("log"), part("settings"), part("script"),
     )
 
@@ -136,6 +139,9 @@ def build(app: gr.Blocks, root: Path, jobs: Jobs, library: Library) -> RunsPage:
         with gr.Column(elem_id="run-main", visible=False) as main:
             head = pane("", "run-head")
             buttons, episodes, ask = _actions()
+            with gr.Row(elem_id="run-trust", visible=False) as trust:
+                foreign = pane("", "trust-text")
+                agree = gr.Button("I trust this code", size="sm", elem_id="run-agree", scale=0)
             with gr.Row(elem_id="run-confirm", visible=False) as confirm:
                 pane("Delete this run with its checkpoints and videos? This cannot be undone.", "confirm-text")
                 really = gr.Button("Delete for good", variant="stop", size="sm", elem_id="run-delete-really", scale=0)
@@ -147,7 +153,8 @@ def build(app: gr.Blocks, root: Path, jobs: Jobs, library: Library) -> RunsPage:
 
     stop, resume, evaluate, record, delete = buttons
     curves, *others = panels
-    watched: list[Any] = [seen, timer, main, nothing, listing, head, *buttons, curves, metrics, *others]
+    watched: list[Any] = [seen, timer, main, nothing, listing, head, *buttons, trust, foreign, curves, metrics,
+                          *others]
     shown: list[Any] = [look, confirm, said, *watched, *diagnosis.shown]
     # One at a time, so that a look that is already on its way cannot overwrite a newer one.
     turn: dict[str, Any] = {"show_progress": "hidden", "concurrency_id": "runs", "concurrency_limit": 1}
@@ -169,7 +176,12 @@ def build(app: gr.Blocks, root: Path, jobs: Jobs, library: Library) -> RunsPage:
         return lambda now: open_run(now, now.run_id, act(root, now.run_id, action))
 
     def measure(now: Look, many: float) -> tuple[Any, ...]:
-        return does(lambda path: jobs.start(path.name, "evaluation", lambda: runs.evaluate(path, int(many))))(now)
+        return does(lambda path: jobs.start(path.name, "evaluation",
+                                            lambda: runs.evaluate(path, int(many), jobs.agreed)))(now)
+
+    def trusted(now: Look, before: Mapping[str, Any]) -> tuple[Any, ...]:
+        jobs.agreed.update(before["trust"][1])    # what was shown, whatever the folder says by now
+        return open_run(now, now.run_id)
 
     def chosen(now: Look, event: gr.EventData) -> tuple[Any, ...]:
         return open_run(now, event.value)
@@ -187,9 +199,11 @@ def build(app: gr.Blocks, root: Path, jobs: Jobs, library: Library) -> RunsPage:
     gr.on([weight.release, axis.input, metrics.input], redraw, [look, seen, weight, axis, metrics], [look, *watched],
           trigger_mode="always_last", **turn)
     stop.click(does(runs.stop), [look], shown, **turn)
-    resume.click(does(runs.resume), [look], shown, **turn)
+    resume.click(does(lambda path: runs.resume(path, jobs.agreed)), [look], shown, **turn)
+    agree.click(trusted, [look, seen], shown, **turn)
     evaluate.click(measure, [look, episodes], shown, **turn)
-    record.click(does(lambda path: jobs.start(path.name, "video", lambda: runs.record(path))), [look], shown, **turn)
+    record.click(does(lambda path: jobs.start(path.name, "video", lambda: runs.record(path, jobs.agreed))), [look],
+                 shown, **turn)
     ask.click(diagnose, [look], [tabs, *diagnosis.shown], concurrency_id="llm", show_progress="hidden")
     delete.click(lambda: gr.update(visible=True), None, [confirm], queue=False)
     keep.click(lambda: gr.update(visible=False), None, [confirm], queue=False)

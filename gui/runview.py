@@ -34,16 +34,24 @@ class Can:
     delete: bool = False
 
 
-def can(run: Run, working: Collection[str]) -> Can:
-    """Which buttons can work, given the run's state, its checkpoints and the jobs at work on it."""
-    saved = has_checkpoint(run.path)
+def can(run: Run, working: Collection[str], asked: Collection[str] = ()) -> Can:
+    """Which buttons can work, given the run's state, its checkpoints, the jobs at work on it and the code of its folder
+    that nobody has agreed to yet."""
+    saved = has_checkpoint(run.path) and not asked
     return Can(
         stop=run.state in {"starting", "running"},
-        resume=run.can_resume,
+        resume=run.can_resume and not asked,
         evaluate=saved and "evaluation" not in working,
         record=saved and "video" not in working,
         delete=run.state not in LIVE and not working and not wrapping_up(run),
     )
+
+
+def trust_html(asked: Sequence[str]) -> str:
+    """What to know before one agrees to code that a run's folder names."""
+    names = ", ".join(f"<code>{escape(name)}</code>" for name in asked)
+    return (f"This run uses code that its folder names: {names}. To resume, evaluate or film it is to run that code. "
+            "Agree only if you know who wrote it.")
 
 
 def has_checkpoint(path: Path) -> bool:

@@ -52,9 +52,11 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
             sub.add_argument("--seed", type=int, default=10_000, help="of the first environment")
             sub.add_argument("--explore", action="store_true", help="act with noise, as at the end of training")
         if name == "resume":
+            sub.add_argument("--env", help="the run's own environment, module:Class or file.py:Class, which you trust")
             sub.add_argument("--env_steps", type=int, help="a new length, counted from the run's beginning")
         else:
-            sub.add_argument("--env", help="another environment with the same spaces; the run's own if not given")
+            sub.add_argument("--env", help="another environment with the same spaces, or the run's own where it is a "
+                             "module:Class or file.py:Class, which you trust")
             sub.add_argument("--env_options", type=yaml.safe_load, metavar="YAML",
                              help="what to change of the environment's options, such as '{max_episode_steps: 200}'")
             sub.add_argument("--checkpoint", default="last", type=lambda word: int(word) if word.isdigit() else word,
@@ -127,6 +129,8 @@ def _add_train(sub: argparse.ArgumentParser, arguments: list[str]) -> None:
                      help="share of replayed steps that pursue a goal their episode reached later; 0.8 is usual")
     sub.add_argument("--compiled", action=argparse.BooleanOptionalAction,
                      help="compile the gradient step; where it can be and a run is long enough, if not given")
+    sub.add_argument("--threads", type=int,
+                     help="that torch computes with; few enough to share the machine, if not given")
     sub.add_argument("--replay_on_disk", action="store_true", help="keep the replay memory in the run's folder")
     sub.add_argument("--checkpoint_s", type=float, help="seconds between checkpoints")
     sub.set_defaults(run_command=_train)
@@ -175,9 +179,11 @@ def _read_config(path: Path, algo: catalog.Algorithm, given: Mapping[str, Any]) 
         content = {name: value for name, value in content.items() if name in run_options} | content["config"]
         if "sampler" in given:  # another one may need another engine
             content.pop("backend", None)
-    if content.get("encoder") and "encoder" not in given:
-        raise ConfigError(f"--config {path} names the encoder '{content['encoder']}'. If you trust its module, add "
-                          f"--encoder {content['encoder']}.")
+    code = {"encoder": content.get("encoder"), "env": content.get("env") if ":" in str(content.get("env")) else None}
+    for option, name in code.items():
+        if name and option not in given:
+            raise ConfigError(f"--config {path} names the {option} '{name}'. If you trust its module, add "
+                              f"--{option} {name}.")
     known = run_options | _setting_names(algo.name)
     for name in content.keys() - known:
         raise ConfigError(f"--config {path}: {algo.title} has no setting and train no option "
@@ -198,26 +204,22 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 def _resume(options: argparse.Namespace) -> None:
     from rlcore.training import resume
 
-    resume(options.run, encoder=options.encoder, env_steps=options.env_steps)
+    resume(options.run, env=options.env, encoder=options.encoder, env_steps=options.env_steps)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
     from rlcore.evaluation.evaluate import evaluate
-    from rlcore.restore import encoder_class
 
-    encoder_class(options.encoder)  # imports its module
     logging.info("%s", evaluate(options.run, options.env, env_options=options.env_options,
                                 episodes=options.episodes, which=options.checkpoint, seed=options.seed,
-                                explore=options.explore))
+                                explore=options.explore, encoder=options.encoder))
 
 
 def _video(options: argparse.Namespace) -> None:
     from rlcore.evaluation.video import record_video
-    from rlcore.restore import encoder_class
 
-    encoder_class(options.encoder)  # imports its module
     logging.info("%s", record_video(options.run, options.env, env_options=options.env_options,
-                                    which=options.checkpoint))
+                                    which=options.checkpoint, encoder=options.encoder))
 
 
 def _describe(options: argparse.Namespace) -> None:

@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 
 from rlcore.config import ShapeError
+from rlcore.envs.make import Factory
 from rlcore.envs.wrappers import named_parts, named_spaces
 from rlcore.evaluation.evaluate import exploring
 from rlcore.protocols import Policy
-from rlcore.restore import Which, load_agent
+from rlcore.restore import Encoder, Which, load_agent
 
 
 class Player:
     """Plays one environment with the best actions of an agent, or of a run's, and keeps what it remembers.
 
     explore: act as at the end of training instead, with its noise, drawn by `seed`.
+    env, encoder: of a run whose own are not imported yet, as for `load_agent`.
 
         player = rl.Player(agent)
         obs, info = env.reset()
@@ -26,8 +28,9 @@ class Player:
         obs, reward, terminated, truncated, info = env.step(player(obs))
     """
 
-    def __init__(self, agent: Policy | str | Path, which: Which = "last", *, explore: bool = False, seed: int = 0):
-        self.agent = load_agent(agent, which)[0] if isinstance(agent, str | Path) else agent
+    def __init__(self, agent: Policy | str | Path, which: Which = "last", *, explore: bool = False, seed: int = 0,
+                 env: str | Factory | None = None, encoder: Encoder | None = None):
+        self.agent = load_agent(agent, which, env=env, encoder=encoder)[0] if isinstance(agent, str | Path) else agent
         space = getattr(self.agent, "obs_space", None)  # an agent built by hand does not say what it sees
         self.shapes = None if space is None else {name: part.shape or () for name, part in named_spaces(space)}
         self.noise = exploring(self.agent, seed, 1) if explore else None

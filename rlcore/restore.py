@@ -15,29 +15,38 @@ from torch import nn
 
 from rlcore import catalog, checkpoint
 from rlcore.config import ConfigError, build
-from rlcore.envs.make import Backend, Env, Factory, make_env, name_of
+from rlcore.envs.make import Backend, Env, Factory, is_known, make_env, name_of, origin_of
 from rlcore.nets.encoders import EncoderClass, read_by
 from rlcore.protocols import Agent
 from rlcore.runs import RunSpec, read_spec
 
 Which = Literal["last", "best"] | int
 """One of a run's checkpoints."""
+Encoder = EncoderClass | str
+"""An encoder of the user's: its class, or "module:Class"."""
 
 
 def run_env(spec: RunSpec, first: int, count: int, *, env: str | Factory | None = None, single: bool = False) -> Env:
     """The environments number `first` and following of a run; single: in this process, for a look at one.
 
-    env: what makes one, where the run's own name for it does not lead there.
+    env: what makes one, or the run's own name for it, where that leads to code that is not known here.
+
+    Raises:
+        ConfigError: only the run's folder names that code, or the name leads nowhere.
     """
+    if env is None and not is_known(spec.env):
+        raise ConfigError(_not_trusted(spec.env))
     seed = spec.seed if spec.env_seed is None else spec.env_seed
-    try:
-        return make_env(env or spec.env, count, seed=seed, backend="sync" if single else cast(Backend, spec.backend),
-                        options=spec.env_options, action_mask=spec.action_mask, num_workers=spec.num_workers,
-                        first=first)
-    except ConfigError as error:
-        if env or ":" not in spec.env:
-            raise
-        raise ConfigError(f"{error} If that was a function or class of another script, give it again: env=…") from None
+    return make_env(env or spec.env, count, seed=seed, backend="sync" if single else cast(Backend, spec.backend),
+                    options=spec.env_options, action_mask=spec.action_mask, num_workers=spec.num_workers, first=first)
+
+
+def _not_trusted(env: str) -> str:
+    """Why an environment is not made. A folder may come from anyone: nothing is imported or called on its word."""
+    if env.startswith("__main__:") or {*env} & {*"<("}:  # no name leads there
+        return f"This run plays in '{env}', a name that leads nowhere here. Give the function or class again: env=…"
+    return (f"This run plays in '{env}', which only its folder names. If you trust that code, import its module first "
+            f"or name it: env='{env}', on the command line --env {env}.")
 
 
 def agent_seed(spec: RunSpec) -> None:
@@ -54,34 +63,30 @@ def agent_seed(spec: RunSpec) -> None:
 
 
 def load_agent(run_dir: str | Path, which: Which = "last", *, env: str | Factory | None = None,
-               encoder: EncoderClass | str | None = None) -> tuple[Agent, RunSpec]:
+               encoder: Encoder | None = None) -> tuple[Agent, RunSpec]:
     """The agent of one of a run's checkpoints, without its memory, and the run's spec.
 
     which: "last"; "best", by the evaluations made in training; or the step of one that `keep_every` kept.
-    env: what makes the run's environment, where its own name for it does not lead there.
+    env: what makes the run's environment, or its name, where its module is not imported yet.
     encoder: the class of the run's custom encoder, or "module:Class", where its module is not imported yet.
 
     Raises:
-        ConfigError: the folder is no run or has no such checkpoint, or names an encoder that is not imported.
+        ConfigError: the folder is no run or has no such checkpoint, or names an environment or an encoder of which
+            nothing was imported.
     """
-    return load_agent_at(run_dir, which, env, encoder)[:2]
+    spec = read_spec(Path(run_dir))
+    return _load(Path(run_dir), spec, which, env, encoder)[0], spec
 
 
-def load_agent_at(run_dir: str | Path, which: Which = "last", env: str | Factory | None = None,
-                  encoder: EncoderClass | str | None = None) -> tuple[Agent, RunSpec, int]:
-    """As `load_agent`, with the step of the checkpoint.
-
-    Raises:
-        ConfigError: the folder is no run or has no such checkpoint.
-    """
-    folder = Path(run_dir)
-    spec = read_spec(folder)
+def _load(folder: Path, spec: RunSpec, which: Which, env: str | Factory | None,
+          encoder: Encoder | None) -> tuple[Agent, int]:
+    """The agent of a run's checkpoint, and the step of that."""
     step, state = agent_state(folder, which)
     one = run_env(spec, 0, 1, env=env, single=True)
     agent = make_agent(spec, one.single_observation_space, one.single_action_space, encoder_class(encoder))
     one.close()
     agent.load_state_dict(state)
-    return agent, spec, step
+    return agent, step
 
 
 @dataclass(frozen=True)
@@ -92,14 +97,28 @@ class Place:
     options: Mapping[str, Any]
     action_mask: bool
     own: bool            # nothing differs from training
+    backend: Backend
 
 
-def place(spec: RunSpec, env: str | Factory | None, options: Mapping[str, Any] | None) -> Place:
-    """A run's environment, some of its options changed, or another one by name with these options alone."""
-    another = isinstance(env, str) and env != spec.env  # a function or class stands for the run's own
+def load_player(run_dir: str | Path, which: Which, env: str | Factory | None, options: Mapping[str, Any] | None,
+                encoder: Encoder | None) -> tuple[Agent, Place, int]:
+    """The agent of a run's checkpoint, where it is to play, and the step of the checkpoint.
+
+    env, options: None for the run's own environment, some of its options changed, or another one by name with these
+    options alone. A function or class stands for the run's own.
+
+    Raises:
+        ConfigError: as `load_agent`.
+    """
+    spec = read_spec(Path(run_dir))
+    another = env if isinstance(env, str) and env != spec.env else None
+    if another is not None:
+        origin_of(another, {})  # imports the module that the user names, which may also be that of the run's own
+    agent, step = _load(Path(run_dir), spec, which, None if another else env, encoder)
     chosen = {**({} if another else spec.env_options), **(options or {})}
     own = (env is None or name_of(env) == spec.env) and chosen == {**spec.env_options}
-    return Place(env or spec.env, chosen, spec.action_mask, own)
+    engine: Backend = "envpool" if spec.backend == "envpool" and env in (None, spec.env) else "sync"
+    return agent, Place(env or spec.env, chosen, spec.action_mask, own, engine), step
 
 
 def agent_state(folder: Path, which: Which = "last") -> tuple[int, Any]:
@@ -122,7 +141,7 @@ def agent_state(folder: Path, which: Which = "last") -> tuple[int, Any]:
     return int(which), checkpoint.load(kept[int(which)], "agent")
 
 
-def encoder_class(encoder: EncoderClass | str | None) -> EncoderClass | None:
+def encoder_class(encoder: Encoder | None) -> EncoderClass | None:
     """What the user gave as an encoder; a name is the user's own word here, and is imported.
 
     Raises:

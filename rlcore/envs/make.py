@@ -119,6 +119,7 @@ def make_env(name: str | Factory, num_envs: int = 1, *, seed: int = 0, backend: 
     if num_workers is not None and num_workers < 1:
         raise ConfigError(f"num_workers={num_workers} must be at least 1.")
     origin = origin_of(name, dict(options or {}), render_mode, action_mask)
+    _ASKED_FOR.add(origin.name)
     if backend == "envpool" and not has_envpool():
         raise MissingExtra("backend='envpool'", "envpool")
     try:
@@ -205,13 +206,39 @@ def origin_of(name: str | Factory, options: dict[str, Any], render_mode: str | N
     return Origin(name, spec=_spec(name, plain), **how)
 
 
+_ASKED_FOR: set[str] = set()  # the names of the environments that this process has been asked to make
+
+
+def is_known(name: str) -> bool:
+    """Whether making this environment imports nothing and calls nothing but what makes environments here.
+
+    So it is with a registered id, and in a module that is imported already with a subclass of `gymnasium.Env`, or with
+    whatever else this process was asked to make before: no folder may choose another function to be called.
+    """
+    place, _, plain = name.rpartition(":")
+    module = sys.modules.get(_title(place))
+    if not place or module is None:
+        return not place
+    found = getattr(module, plain, None)
+    if found is None:
+        return plain in gym.registry
+    return name in _ASKED_FOR or (isinstance(found, type) and issubclass(found, gym.Env))
+
+
+def _title(place: str) -> str:
+    """The name under which Python keeps a module; a file's own comes from its whole path."""
+    if not place.endswith(".py"):
+        return place
+    path = Path(place).resolve()
+    return f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+
+
 def _import(name: str, place: str) -> ModuleType:
     """A module by its name or by the path of its file; a file is imported once."""
     try:
         if not place.endswith(".py"):
             return importlib.import_module(place)
-        path = Path(place).resolve()
-        title = f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+        path, title = Path(place).resolve(), _title(place)
         if title not in sys.modules:
             found = importlib.util.spec_from_file_location(title, path)
             assert found is not None

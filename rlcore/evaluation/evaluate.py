@@ -18,7 +18,7 @@ from rlcore.envs.make import Backend, Env, Factory, make_env
 from rlcore.envs.wrappers import named_spaces
 from rlcore.evaluation.statistics import bootstrap_interval, iqm
 from rlcore.protocols import Agent, Policy
-from rlcore.restore import Which, load_agent_at, place
+from rlcore.restore import Encoder, Which, load_player
 from rlcore.runs import read_evaluations
 from rlcore.spaces import Actions
 
@@ -64,14 +64,14 @@ class Evaluation:
 
 def evaluate(agent: Agent | str | Path, env: str | Factory | None = None, *, episodes: int = 20,
              seed: int = 10_000, which: Which = "last", explore: bool = False, max_steps: int = 1_000_000,
-             backend: Backend = "sync", env_options: Mapping[str, Any] | None = None,
-             action_mask: bool = False) -> Evaluation:
+             backend: Backend = "sync", env_options: Mapping[str, Any] | None = None, action_mask: bool = False,
+             encoder: Encoder | None = None) -> Evaluation:
     """Play whole episodes with the agent's best actions, on seeds that training does not use.
 
     Args:
         agent: an agent, or the folder of a run, which then keeps the result in its evaluations.jsonl.
-        env: an environment's name, or a function or class that makes one; the run's own if None. In another one, whose
-            spaces must be the same, a run keeps no result.
+        env: an environment's name, or a function or class that makes one; the run's own if None, which must be given
+            where its module is not imported yet. In another one, whose spaces must be the same, a run keeps no result.
         episodes: how many; each starts from a seed of its own.
         seed: of the first environment.
         which: of a run's checkpoints: "last", "best", or the step of one that was kept.
@@ -80,15 +80,17 @@ def evaluate(agent: Agent | str | Path, env: str | Factory | None = None, *, epi
         max_steps: an episode that is longer is taken for one that never ends.
         backend, env_options, action_mask: of the environment, as for `train`; a run's own are used by themselves, also
             with a function or class. Options that are given beside a run change its own.
+        encoder: the class of a run's custom encoder, or "module:Class", where its module is not imported yet.
 
     Raises:
-        ConfigError: no environment to play in, a run without a checkpoint, or an episode that does not end.
+        ConfigError: no environment to play in, a run without a checkpoint or whose folder names code of which nothing
+            was imported, or an episode that does not end.
         ShapeError: the environment's observations or actions are not those that the agent was trained with.
     """
     if episodes < 1:
         raise ConfigError(f"episodes={episodes} must be at least 1.")
     if isinstance(agent, str | Path):
-        return _evaluate_run(Path(agent), which, env, episodes, seed, explore, env_options)
+        return _evaluate_run(Path(agent), which, env, episodes, seed, explore, env_options, encoder)
     if env is None:
         raise ConfigError("evaluate(agent) needs the environment's name, such as 'CartPole-v1'.")
     vector = make_env(env, min(episodes, 16), seed=seed, backend=backend, options=env_options,
@@ -162,12 +164,10 @@ def _play(agent: Agent, env: Any, episodes: int, max_steps: int, noise: Iterator
 
 
 def _evaluate_run(folder: Path, which: Which, env: str | Factory | None, episodes: int, seed: int,
-                  explore: bool, env_options: Mapping[str, Any] | None) -> Evaluation:
-    agent, spec, step = load_agent_at(folder, which, None if isinstance(env, str) else env)
-    where = place(spec, env, env_options)
+                  explore: bool, env_options: Mapping[str, Any] | None, encoder: Encoder | None) -> Evaluation:
+    agent, where, step = load_player(folder, which, env, env_options, encoder)
     result = evaluate(agent, where.env, episodes=episodes, seed=seed, explore=explore, env_options=where.options,
-                      action_mask=where.action_mask,
-                      backend="envpool" if spec.backend == "envpool" and where.env == spec.env else "sync")
+                      action_mask=where.action_mask, backend=where.backend)
     if where.own:
         append_evaluation(folder, result.row(step) | ({"exploring": True} if explore else {}))
     return result

@@ -19,19 +19,20 @@ from rlcore.config import ConfigError
 from rlcore.envs.make import Env, Factory, make_env, name_of
 from rlcore.evaluation.evaluate import check_spaces
 from rlcore.protocols import Agent
-from rlcore.restore import Which, load_agent_at, place
+from rlcore.restore import Encoder, Which, load_player
 from rlcore.spaces import Actions
 
 
 def record_video(agent: Agent | str | Path, env: str | Factory | None = None, path: str | Path | None = None, *,
                  which: Which = "last", seed: int = 0, max_steps: int = 2000,
-                 env_options: Mapping[str, Any] | None = None, action_mask: bool = False) -> Path:
+                 env_options: Mapping[str, Any] | None = None, action_mask: bool = False,
+                 encoder: Encoder | None = None) -> Path:
     """Film one episode played with the agent's best actions.
 
     Args:
         agent: an agent, or the folder of a run.
         env: an environment's name, or a function or class that makes one, whose spaces must be the same; the run's own
-            if None.
+            if None, which must be given where its module is not imported yet.
         path: an .mp4 (H.264) or .gif file; <run>/videos/<step>.mp4 if None and a run was given, <step>-elsewhere.mp4
             if it plays in another environment or with other options.
         which: of a run's checkpoints: "last", "best", or the step of one that was kept.
@@ -39,15 +40,16 @@ def record_video(agent: Agent | str | Path, env: str | Factory | None = None, pa
         max_steps: the film ends here if the episode does not.
         env_options, action_mask: of the environment, as for `train`; a run's own are used by themselves, also with a
             function or class. Options that are given beside a run change its own.
+        encoder: the class of a run's custom encoder, or "module:Class", where its module is not imported yet.
 
     Raises:
-        ConfigError: no place to write to, another file type, or an environment that cannot draw itself here.
+        ConfigError: no place to write to, another file type, a run whose folder names code of which nothing was
+            imported, or an environment that cannot draw itself here.
         ShapeError: the environment's observations or actions are not those that the agent was trained with.
     """
     if isinstance(agent, str | Path):
         folder = Path(agent)
-        agent, spec, step = load_agent_at(folder, which, None if isinstance(env, str) else env)
-        where = place(spec, env, env_options)
+        agent, where, step = load_player(folder, which, env, env_options, encoder)
         env, env_options, action_mask = where.env, where.options, where.action_mask
         path = path or folder / "videos" / f"{step:012d}{'' if where.own else '-elsewhere'}.mp4"
     if env is None or path is None:

@@ -16,10 +16,10 @@ from rlcore.runs.folder import (
     write_spec,
     write_status,
 )
-from rlcore.runs.process import evaluate, launch, record, resume, stop
+from rlcore.runs.process import evaluate, foreign, launch, record, resume, stop
 
 __all__ = [
-    "RUNS", "Run", "RunSpec", "Status", "delete", "evaluate", "launch", "list_runs", "new_folder", "open_run",
-    "read_evaluations", "read_metrics", "read_spec", "record", "resume", "stop", "tail_log", "write_spec",
+    "RUNS", "Run", "RunSpec", "Status", "delete", "evaluate", "foreign", "launch", "list_runs", "new_folder",
+    "open_run", "read_evaluations", "read_metrics", "read_spec", "record", "resume", "stop", "tail_log", "write_spec",
     "write_status",
 ]

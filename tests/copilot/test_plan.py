@@ -265,6 +265,15 @@ GOALS = [
     ("train DQN without hindsight on BitFlip", "dqn", "DQN", None, None),
     ("train PPO on BitFlip with 4 bits", "ppo", "PPO", 4, None),
     ("用DQN和事后经验回放训练比特翻转，10位", "dqn", "DQN+HER", 10, 0.8),
+    *((f"train DQN on {place}", "dqn", "DQN+HER", 10, 0.8) for place in (
+        "BitFlip, 10-bit flipping", "10-bit bit flipping", "10 bit flipping", "10-Bit-Flipping", "ten-bit flipping",
+        "a 10bit BitFlip", "BitFlip10", "BitFlip-10", "BitFlip(10)", "BitFlip (10 bits)", "BitFlip 10 for 20k steps",
+        "flipping 10 bits", "BitFlip with strings of length 10", "10-dimensional BitFlip", "BitFlip 10.")),
+    ("train DQN to flip 10 bits", "dqn", "DQN+HER", 10, 0.8),
+    *((sentence, "dqn", "DQN+HER", 10, 0.8) for sentence in (
+        "用 DQN 训练 10 位翻转", "用 DQN 训练十比特翻转", "用 DQN 翻转 10 个比特", "用 DQN 训练 BitFlip,10 个比特")),
+    ("train DQN on BitFlip 20k steps", "dqn", "DQN+HER", None, 0.8),
+    ("train DQN on BitFlip-v0, seed 10", "dqn", "DQN+HER", None, 0.8),
 ]
 
 

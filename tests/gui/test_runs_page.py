@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from page_fakes import write_evaluation, write_run, write_video
 
 from gui import runs as page
@@ -174,7 +175,44 @@ def test_another_run_is_shown_whole(tmp_path: Path, jobs: Jobs) -> None:
 def test_the_view_becomes_one_update_per_component(tmp_path: Path, jobs: Jobs) -> None:
     write_run(tmp_path, "a")
     full, none = page.updates(page.view(tmp_path, Look(), {}, jobs)), page.updates(page.View("", {}, {}))
-    assert len(full) == len(none) == 18
+    assert len(full) == len(none) == 20
+
+
+def name_code(path: Path, **named: str) -> None:
+    """Let a run's folder name an environment or an encoder."""
+    config = path / "config.yaml"
+    config.write_text(yaml.safe_dump(yaml.safe_load(config.read_text()) | named))
+
+
+def test_a_run_that_names_code_waits_until_somebody_trusts_it(tmp_path: Path, jobs: Jobs) -> None:
+    path = write_run(tmp_path, "a", "stopped")
+    name_code(path, env="<i>.py:Mine", encoder="nets:Tower")
+    first = page.view(tmp_path, Look(), {}, jobs)
+    assert first.parts["buttons"] == Can(delete=True)
+    assert first.parts["trust"] == ("<i>.py:Mine", "nets:Tower")
+    assert "<code>&lt;i&gt;.py:Mine</code>, <code>nets:Tower</code>" in runview.trust_html(first.parts["trust"])
+    jobs.agreed.add("nets:Tower")
+    again = page.view(tmp_path, Look("a"), first.seen, jobs)
+    assert (again.parts["trust"], "buttons" in again.parts) == (("<i>.py:Mine",), False)
+    jobs.agreed.add("<i>.py:Mine")
+    last = page.view(tmp_path, Look("a"), again.seen, jobs)
+    assert (last.parts["trust"], last.parts["buttons"]) == (
+        (), Can(resume=True, evaluate=True, record=True, delete=True))
+
+
+def test_a_run_of_a_registered_environment_asks_nothing(tmp_path: Path, jobs: Jobs) -> None:
+    path = write_run(tmp_path, "a", "stopped")
+    for env in ("CartPole-v1", "rlcore/BitFlip-v0", "ALE/Pong-v5"):
+        name_code(path, env=env)
+        assert page.view(tmp_path, Look(), {}, jobs).parts["trust"] == ()
+
+
+def test_a_script_that_was_not_launched_here_is_code_too(tmp_path: Path, jobs: Jobs) -> None:
+    path = write_run(tmp_path, "a", "stopped", checkpoint=False)
+    (path / "config.yaml").unlink()
+    assert page.view(tmp_path, Look(), {}, jobs).parts["trust"] == (str(path / "train.py"),)
+    assert "its script train.py was not launched from here" in page.act(tmp_path, "a", runs.resume)
+    assert open_run(path).state == "stopped"
 
 
 def test_a_look_can_be_changed() -> None:

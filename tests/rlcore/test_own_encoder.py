@@ -105,6 +105,12 @@ def test_a_folder_that_names_a_module_does_not_get_it_imported(monkeypatch: pyte
     assert main(["evaluate", "run", "--episodes", "1", "--encoder", "mynets:Tower"]) == 0  # now the user has said so
     assert Path("it_ran").exists()
     assert rl.evaluate("run", episodes=1).returns
+    for use in (rl.evaluate, rl.load_agent, rl.Player):
+        del sys.modules["mynets"]
+        use("run", encoder="mynets:Tower")
+    del sys.modules["mynets"]
+    with pytest.raises(rl.ConfigError, match="Echo-v0 cannot draw itself"):  # the agent itself was read
+        rl.record_video("run", encoder="mynets:Tower")
     monkeypatch.delitem(sys.modules, "mynets")
 
 

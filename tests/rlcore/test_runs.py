@@ -228,6 +228,35 @@ def test_a_stop_right_after_the_launch_is_honoured(launched: Callable[..., Path]
     assert open_run(path).state == "stopped", tail_log(path)
 
 
+OWN_ENV = """
+import rlcore as rl
+
+rl.train("ppo", "lamp.py:Lamp", rl.PPOConfig(num_envs=2, horizon=32, hidden=(8,), num_minibatches=2), env_steps=128)
+"""
+LAMP = "import pathlib; pathlib.Path('it_ran').touch(); from tests.rlcore.test_env_functions import Light as Lamp"
+
+
+@pytest.mark.slow
+def test_code_of_a_run_that_was_launched_here_is_its_own_and_any_other_needs_consent(
+        launched: Callable[..., Path], monkeypatch: pytest.MonkeyPatch):
+    Path("lamp.py").write_text(LAMP)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    path = launched(OWN_ENV)
+    until(lambda: open_run(path).state in ("finished", "failed"), "the run")
+    assert (open_run(path).config["env"], runs.foreign(open_run(path))) == ("lamp.py:Lamp", ())
+    assert runs.evaluate(path, episodes=1).wait(60) == 0, (path / "evaluate.log").read_text()
+    assert runs.record(path).wait(60) == 0, (path / "video.log").read_text()
+
+    monkeypatch.setattr("rlcore.runs.process._LAUNCHED", set())  # as in an app that was started anew
+    Path("it_ran").unlink()
+    assert runs.foreign(open_run(path)) == ("lamp.py:Lamp",)
+    assert runs.evaluate(path, episodes=1, agreed=["lamp.py:Other"]).wait(60) == 2
+    assert "which only its folder names" in (path / "evaluate.log").read_text()
+    assert not Path("it_ran").exists()
+    assert runs.evaluate(path, episodes=1, agreed=["lamp.py:Lamp"]).wait(60) == 0
+    assert len(runs.read_evaluations(path)) == 2
+
+
 def test_a_checkpoint_that_is_replaced_while_it_is_read_is_read_from_the_newer_one(monkeypatch: pytest.MonkeyPatch):
     config = rl.DQNConfig(hidden=(16,), learning_starts=20)
     rl.train("dqn", "CartPole-v1", config, env_steps=100, run_dir="run")

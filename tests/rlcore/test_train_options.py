@@ -94,6 +94,7 @@ def test_callbacks_see_every_row_and_may_end_the_run():
     ({"patience": 2}, "counts evaluations: give evaluate_every too"),
     ({"evaluate_every": 0}, "evaluate_every=0 must be a whole number of at least 1"),
     ({"sampler": "parallel", "backend": "native"}, "sampler='parallel' steps environments with backend='sync'"),
+    ({"threads": 0}, "threads=0 must be a whole number of at least 1"),
     ({"start_from": "nowhere"}, "nowhere has no checkpoint yet"),
     ({"sampler": "serail"}, r"Unknown sampler 'serail'; did you mean 'serial'\? Known: serial, batched, "),
     ({"env_steps": 10.5}, "env_steps=10.5 must be a whole number of at least 1"),
@@ -153,8 +154,9 @@ def test_describe_names_every_network_optimiser_and_shape(caplog: pytest.LogCapt
 def test_the_command_line_has_the_same_options(caplog: pytest.LogCaptureFixture):
     words = ["train", "ppo", "--env", "CartPole-v1", "--env_steps", "512", "--num_envs", "4", "--horizon", "32",
              "--hidden", "[8]", "--run_dir", "run", "--evaluate_every", "256", "--evaluate_episodes", "2",
-             "--keep_every", "256", "--env_options", "{max_episode_steps: 20}"]
+             "--keep_every", "256", "--env_options", "{max_episode_steps: 20}", "--threads", "2"]
     assert main(words) == 0
+    assert (read_spec(Path("run")).threads, torch.get_num_threads()) == (2, 2)
     assert {len(row["returns"]) for row in read_evaluations(Path("run"))} == {2}
     assert max(max(row["returns"]) for row in read_evaluations(Path("run"))) <= 20
     with caplog.at_level(logging.INFO):

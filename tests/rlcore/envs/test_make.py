@@ -122,7 +122,11 @@ def test_a_name_may_bring_the_module_that_registers_it(tmp_path: Path, monkeypat
     monkeypatch.delitem(sys.modules, "my_envs")  # as in another process
     run = list_runs()[0]
     assert run.config["env"] == "my_envs:Mine-v0"
-    assert rl.evaluate(run.path, episodes=2).returns == (2.0, 2.0)
+    with pytest.raises(ConfigError, match="plays in 'my_envs:Mine-v0', which only its folder names"):
+        rl.evaluate(run.path)
+    assert "Mine-v0" not in gym.registry
+    assert rl.evaluate(run.path, "my_envs:Mine-v0", episodes=2).returns == (2.0, 2.0)
+    assert rl.evaluate(run.path, episodes=2).returns == (2.0, 2.0)  # its module is imported by now
     gym.registry.pop("Mine-v0")
     with pytest.raises(ConfigError, match="'no_such:Mine-v0': its module cannot be imported"):
         make_env("no_such:Mine-v0")

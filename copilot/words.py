@@ -75,7 +75,29 @@ _CHINESE = """
 边界 bounds | 范围 range | 均值 mean | 标准差 standard deviation | 高斯 Gaussian | 负 negative |
 正 positive | 零 zero | 大 large | 小 small | 快 fast | 慢 slow | 高 high | 低 low | 多 many | 少 few |
 长 long | 短 short | 不变 constant | 不收敛 does not converge | 学不会 fails to learn |
-学不到 fails to learn | 卡住 stuck | 作弊 hacking | 漏洞 exploit
+学不到 fails to learn | 卡住 stuck | 作弊 hacking | 漏洞 exploit | 延迟 latency delay | 真机 real robot |
+实机 real robot | 实物 real robot | 仿真器 simulator | 模拟器 simulator | 关节 joint | 电机 motor |
+传感器 sensor | 抖动 jitter | 平滑 smooth | 滤波 filter | 频率 frequency | 控制频率 control frequency |
+摔倒 falls | 单片机 microcontroller | 嵌入式 embedded | 手机 mobile phone | 浏览器 browser | 量化 quantise |
+精度 precision | 转换 convert | 利用率 utilisation | 占用 usage | 泄漏 leak | 溢出 overflow | 单智能体 single-agent |
+单环境 single environment | 多卡 several GPUs | 集群 cluster | 服务器 server | 显示器 display | 渲染 render |
+线程 threads | 进程 processes | 子进程 subprocess | 瓶颈 bottleneck | 卡死 hang | 死锁 deadlock | 闪退 crash |
+越来越慢 slower over time | 自定义 custom | 接口 interface | 重置 reset | 超时 time limit | 物理引擎 physics engine |
+最大步数 maximum episode steps | 跳帧 frame skip | 灰度 grey | 图片 image | 像素 pixels | 摄像头 camera |
+返回值 return values | 不一致 different | 不一样 different | 差别 difference | 结果 results | 混合 mixed |
+每次运行 every run | 同样 same | 一样 same | 相同 same | 阴影 shaded | 平均 average | 中位数 median |
+胜率 win rate | 成功率 success rate | 统计意义 statistically significant | 显著性 significance |
+统计 statistics | 基线 baseline | 消融 ablation | 论文 paper | 训练集 training set | 测试集 test set |
+版本 version | 最后 final | 胡言乱语 nonsense gibberish | 乱码 garbled | 感叹号 exclamation marks | 重复 repeat |
+回复 response | 回答 answer | 长度 length | 变短 shorter | 变长 longer | 格式 format | 多轮 multi-turn |
+每一轮 per turn | 工具 tool | 调用 call | 提示词 prompt | 参考模型 reference model | 裁判 judge | 打分 score |
+合并 merge | 准确率 accuracy | 整数倍 multiple | 分词器 tokenizer | 写反 sign error | 示教 demonstrations |
+演示 demonstrations | 示范 demonstrations | 机械臂 robot arm | 抓取 grasp | 对手 opponent | 队友 team-mate |
+团队 team | 拼接 concatenate | 全局 global | 局部 local | 通信 communication | 扑克 poker | 麻将 mahjong |
+斗地主 DouDizhu | 五子棋 Gomoku | 象棋 chess | 导航 navigation | 碰撞 collision | 博弈 game |
+分布偏移 distribution shift | 保守 conservative | 交替 alternating | 冻结 freeze | 敌人 enemies |
+石头剪刀布 rock paper scissors | 投机采样 speculative decoding | 测试用例 unit tests | 通过率 pass rate |
+数量 number
 """
 
 _CHINESE_STOPWORDS = """

@@ -28,7 +28,10 @@ _SHORT = 3                         # a question with fewer content words cannot 
 _REFERS = re.compile(r"\b(?:it|its|they|them|their|that|this|these|those|one|ones|same|former|latter|other|instead)\b|"
                      r"它|这个|那个|这种|那种|前者|后者|其", re.IGNORECASE)
 _GOES_ON = re.compile(r"\s*(?:(?:and|but|so|what about|how about|why|how|then|also|or)\b|那|还有|为什么|怎么|哪)", re.I)
-_ASKS = re.compile(r"[?？]|\b(?:how|what|why|which)\b|怎么|如何|为什么", re.IGNORECASE)
+_ASKS = re.compile(r"[?？]|\b(?:how|what|why|which)\b|怎么|如何|为什么"
+                   # a complaint asks too
+                   r"|\b(?:do|does|did|is|will|would)(?:n't| not)\b|\b(?:never|stuck|stays|fails|loses|explodes|"
+                   r"collapses|diverges|error|nan)\b|不涨|不收敛|不动|报错|失败|崩溃", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

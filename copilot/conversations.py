@@ -1,6 +1,7 @@
 """Conversations on disk: one SQLite file, found by their words, safe for several processes at once.
 
-A conversation is a list of turns; a turn is a question, its answer with sources, and what the reader thought of it.
+A conversation is a list of turns; a turn is a question, its answer with sources, what its prompt took of a language
+model's context window, and what the reader thought of it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from copilot.assistant import Reply, Source
+from copilot.llms.base import Use
 from copilot.words import content_words, spaced
 from rlcore.config import ConfigError
 
@@ -32,7 +34,7 @@ CREATE TABLE conversations (id TEXT PRIMARY KEY, title TEXT NOT NULL, created RE
 CREATE TABLE turns (
     id INTEGER PRIMARY KEY, conversation TEXT NOT NULL REFERENCES conversations ON DELETE CASCADE,
     asked REAL NOT NULL, question TEXT NOT NULL, answer TEXT NOT NULL, sources TEXT NOT NULL,
-    abstained INTEGER NOT NULL, answerer TEXT NOT NULL);
+    abstained INTEGER NOT NULL, answerer TEXT NOT NULL, context TEXT);
 CREATE INDEX turns_of ON turns (conversation, id);
 CREATE TABLE feedback (
     turn INTEGER PRIMARY KEY REFERENCES turns ON DELETE CASCADE,
@@ -40,6 +42,7 @@ CREATE TABLE feedback (
 CREATE VIRTUAL TABLE words USING fts5 (question, answer, tokenize = 'porter unicode61');
 CREATE TRIGGER forget AFTER DELETE ON turns BEGIN DELETE FROM words WHERE rowid = old.id; END;
 """
+_TURN = "turns.id, question, answer, sources, abstained, answerer, asked, context, thumb, note"
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Turn:
     abstained: bool
     answerer: str                  # who wrote it, as `--llm` names it
     asked: float                   # unix time
+    context: Use | None = None     # if a language model wrote it
     feedback: Feedback | None = None
 
 
@@ -93,6 +97,8 @@ class Conversations:
                     for statement in _statements(_TABLES):
                         sql.execute(statement)
                     sql.execute(f"PRAGMA user_version = {FORMAT}")
+                elif version == FORMAT and "context" not in _columns(sql):
+                    sql.execute("ALTER TABLE turns ADD COLUMN context TEXT")   # who made it without goes on to read it
         except sqlite3.DatabaseError as error:
             raise ConfigError(f"'{path}' holds no conversations ({error}). Move it away; a new one is made.") from None
         if version > FORMAT:
@@ -109,12 +115,13 @@ class Conversations:
         """Append a finished turn; its id. The first question names a conversation that has no title."""
         now = time.time()
         sources = json.dumps([asdict(source) for source in reply.sources], ensure_ascii=False)
+        context = json.dumps(asdict(reply.context)) if reply.context else None
         with self._writing() as sql:
             title = self._title_of(sql, conversation)
             turn = sql.execute(
-                "INSERT INTO turns (conversation, asked, question, answer, sources, abstained, answerer) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (conversation, now, question, reply.text, sources, reply.abstained, answerer)).lastrowid
+                "INSERT INTO turns (conversation, asked, question, answer, sources, abstained, answerer, context) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (conversation, now, question, reply.text, sources, reply.abstained, answerer, context)).lastrowid
             sql.execute("INSERT INTO words (rowid, question, answer) VALUES (?, ?, ?)",
                         (turn, spaced(question), spaced(reply.text)))
             sql.execute("UPDATE conversations SET changed = ?, title = ? WHERE id = ?",
@@ -127,7 +134,7 @@ class Conversations:
         with self._reading() as sql:
             self._title_of(sql, conversation)
             rows = sql.execute(
-                "SELECT turns.id, question, answer, sources, abstained, answerer, asked, thumb, note FROM turns "
+                f"SELECT {_TURN} FROM turns "
                 "LEFT JOIN feedback ON feedback.turn = turns.id WHERE conversation = ? ORDER BY turns.id",
                 (conversation,)).fetchall()
         return [_turn(row) for row in rows]
@@ -213,9 +220,9 @@ class Conversations:
         """Every rated turn with its conversation, oldest first: what to learn from."""
         with self._reading() as sql:
             rows = sql.execute(
-                "SELECT turns.id, question, answer, sources, abstained, answerer, asked, thumb, note, conversation "
-                "FROM turns JOIN feedback ON feedback.turn = turns.id ORDER BY turns.id").fetchall()
-        yield from ((row[9], _turn(row[:9])) for row in rows)
+                f"SELECT conversation, {_TURN} FROM turns "
+                "JOIN feedback ON feedback.turn = turns.id ORDER BY turns.id").fetchall()
+        yield from ((row[0], _turn(row[1:])) for row in rows)
 
     def export(self, conversation: str) -> str:
         """A conversation in Markdown, each answer with its numbered sources."""
@@ -224,7 +231,8 @@ class Conversations:
         parts = [f"# {title or 'Untitled'}"]
         for turn in self.turns(conversation):
             when = time.strftime("%Y-%m-%d %H:%M", time.localtime(turn.asked))
-            parts += [f"## {' '.join(turn.question.split())}", f"*{when} · {turn.answerer}*", turn.answer]
+            facts = " · ".join([when, turn.answerer, *([str(turn.context)] if turn.context else [])])
+            parts += [f"## {' '.join(turn.question.split())}", f"*{facts}*", turn.answer]
             if turn.sources:
                 parts.append(listed(turn.sources))
             if turn.feedback:
@@ -270,6 +278,11 @@ def _statements(script: str) -> Iterator[str]:
             statement = ""
 
 
+def _columns(sql: sqlite3.Connection) -> set[str]:
+    """What is kept of a turn."""
+    return {row[1] for row in sql.execute("PRAGMA table_info(turns)")}
+
+
 def _title(text: str) -> str:
     """A text as a title: one line, not too long."""
     line = " ".join(text.split())
@@ -277,9 +290,10 @@ def _title(text: str) -> str:
 
 
 def _turn(row: Sequence[Any]) -> Turn:
-    key, question, answer, sources, abstained, answerer, asked, thumb, note = row
+    key, question, answer, sources, abstained, answerer, asked, context, thumb, note = row
     return Turn(key, question, answer, tuple(Source(**source) for source in json.loads(sources)), bool(abstained),
-                answerer, asked, Feedback(thumb, note) if thumb else None)
+                answerer, asked, Use(**json.loads(context)) if context else None,
+                Feedback(thumb, note) if thumb else None)
 
 
 def listed(sources: Sequence[Source]) -> str:

@@ -26,7 +26,7 @@ _LINK = re.compile(r"\[([^\]]+)\]\(\s*<?([^)\s>]+)>?[^)]*\)")
 _ADDRESS = re.compile(r"<?\b((?:https?|ftp|file|data|javascript):[^\s<>)\]\"'`]+)>?", re.IGNORECASE)
 _NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?(?!\w)")
 _MARKED = re.compile(r"\[\d{1,2}\]|\*\((?:number |name |address )?not in the sources\)\*")
-_LEADING = re.compile(r"(?:\[\d{1,2}\]\s*)+")
+_LEADING = re.compile(r"\A(?:\[\d{1,2}\]\s*)+")
 _TAG = re.compile(r"</?[a-zA-Z][^>\n]*>")
 
 

@@ -53,7 +53,7 @@ class Turn:
 
 def told(kept: Kept) -> Turn:
     """A turn as it was kept. The plan that its question asks for is made again."""
-    reply = Reply(kept.answer, kept.sources, kept.abstained, True, plan_from_text(kept.question))
+    reply = Reply(kept.answer, kept.sources, kept.abstained, True, plan_from_text(kept.question), kept.context)
     return Turn(kept.question, reply, id=kept.id, answerer=kept.answerer, feedback=kept.feedback)
 
 
@@ -66,7 +66,8 @@ def answer(question: str, turns: Sequence[Turn], library: Library, collections: 
         if status.state == "failed":
             yield replace(turn, error=f"The index could not be opened: {status.message} Ask again to try again.")
             return
-        yield replace(turn, waiting="" if status.state == "ready" else preparing(status))
+        ready = status.state == "ready"
+        yield replace(turn, waiting=working("Searching the corpus", library.desk.spec) if ready else preparing(status))
     if library.halts != halts:
         yield replace(turn, waiting="Stopped before the index was ready.")
         return
@@ -91,6 +92,11 @@ def preparing(status: Status) -> str:
     return f"Preparing the index… {status.fraction:.0%}".replace("%", " %")
 
 
+def working(what: str, spec: str) -> str:
+    """What to read before the first word: a language model reads for a while before it writes."""
+    return f"{what}…" if spec == "builtin" else f"{what}; then {title(spec)} reads what was found…"
+
+
 def linked(text: str, place: int | str) -> str:
     """The answer with every citation [n] turned into a link that opens source n of the answer at this place."""
     parts = _APART.split(text)
@@ -103,14 +109,14 @@ def messages(turns: Sequence[Turn]) -> list[dict[str, Any]]:
     shown: list[dict[str, Any]] = []
     for place, turn in enumerate(turns):
         shown.append({"role": "user", "content": turn.question})
-        shown.append({"role": "assistant", "content": [linked(turn.text, place), *_context(turn)]})
+        shown.append({"role": "assistant", "content": [linked(turn.text, place), *filter(None, [context(turn)])]})
     return shown
 
 
-def _context(turn: Turn) -> list[str]:
-    """What an answer's prompt took of a language model's context window, as a part of the message of its own."""
+def context(turn: Turn) -> str:
+    """What an answer's prompt took of a language model's context window, in one line; empty if nothing."""
     use = turn.reply.context if turn.reply and not turn.error else None
-    return [str(use)] if use else []
+    return str(use) if use else ""
 
 
 def thumbs(turns: Sequence[Turn]) -> list[str | None]:

@@ -317,7 +317,7 @@ def _connect_menu(page: _Page) -> None:
         yield now(), hide(), hide(), gr.skip(), picker.chip_html(library)
 
     def named(choice: str, text: str) -> Iterator[tuple[Any, ...]]:
-        spec = f"{picker.asked_kind(choice)}:{text.strip()}"
+        spec = picker.line(picker.asked_kind(choice), text)
         for said in picker.choose(spec, library):
             yield gr.skip(), gr.skip(), gr.skip(), said, gr.skip()
         if picker.spec_in_use(library) == spec:

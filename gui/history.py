@@ -55,8 +55,8 @@ def known(store: Conversations, conversation: str) -> Conversation | None:
 
 
 def keep(store: Conversations, conversation: str, turn: Turn) -> tuple[str, Turn]:
-    """Write down a turn that has a reply; the conversation that it is in now, and the turn with its id."""
-    if turn.reply is None:
+    """Write down a turn that has an answer; the conversation that it is in now, and the turn with its id."""
+    if turn.reply is None or turn.error:   # half an answer would come back as if it were whole
         return conversation, turn
     if not known(store, conversation):     # it is the first turn, or another window has deleted the rest
         conversation = store.create()

@@ -1,8 +1,8 @@
-"""Models: the language models on this computer, and downloading one when a person asks for it."""
+"""Models: the language models on this computer, having one write the answers, and downloading one that is asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -10,33 +10,42 @@ from typing import Any
 import gradio as gr
 
 from copilot.models import Model, Offer, address, download, models, offer, readable
+from gui import picker
 from gui.documents import EVERY_S, step_html
 from gui.jobs import Task
 from gui.parts import empty, notice, page_head, table
-from gui.service import Places
-from gui.theme import hide, pane
+from gui.service import Library, Places
+from gui.theme import PICK, hide, pane
 from rlcore.config import ConfigError
 
 _NONE = "The built-in answerer needs none. Download one here, or put a .gguf file or a transformers folder into {}."
 
 
-def models_html(found: Sequence[Model], folder: Path) -> str:
-    """The models in the folder, as a table."""
+def models_html(found: Sequence[Model], folder: Path, used: str = "builtin") -> str:
+    """The models in the folder, as a table; `used` is the line that names who writes the answers."""
     if not found:
         return empty("No models yet", _NONE.format(folder))
     rows = "".join(
         f"<tr><td><b>{escape(model.path.name)}</b></td><td>{escape(model.kind)}</td><td>{readable(model.size)}</td>"
-        f'<td>{_sum(model)}</td></tr>' for model in found)
-    head = "".join(f"<th>{name}</th>" for name in ("Model", "Kind", "Size", "SHA-256"))
+        f"<td>{_sum(model)}</td><td>{_use(model, used)}</td></tr>" for model in found)
+    head = "".join(f"<th>{name}</th>" for name in ("Model", "Kind", "Size", "SHA-256", ""))
     return (f'<div class="table-wrap"><table class="grid-table" id="model-table"><thead><tr>{head}</tr></thead>'
-            f'<tbody>{rows}</tbody></table></div><p class="form-source">In {escape(str(folder))}. Choose who writes '
-            "the answers on the Chat page, below the question.</p>")
+            f'<tbody>{rows}</tbody></table></div><p class="form-source">In {escape(str(folder))}. Models that '
+            "a server has are chosen on the Chat page, below the question.</p>")
 
 
 def _sum(model: Model) -> str:
     if not model.complete:
         return "the download broke off; look it up again to go on"
     return f'<code title="{escape(model.sha256)}">{escape(model.sha256[:16])}…</code>' if model.sha256 else "–"
+
+
+def _use(model: Model, used: str) -> str:
+    """The button that has this model write the answers, or no longer."""
+    if not model.complete or model.kind == "embedder":
+        return ""
+    spec, name = ("builtin", "Stop using it") if model.spec == used else (model.spec, "Answer with it")
+    return f'<button type="button" class="plain" data-pick="{escape(spec)}">{name}</button>'
 
 
 def look_up(text: str, sha256: str) -> tuple[Offer | None, str]:
@@ -67,7 +76,7 @@ def fetch(what: Offer, folder: Path, task: Task) -> str:
     return "" if task.start(work) else "A download is going on already. Wait for its end, or cancel it."
 
 
-def build(places: Places, task: Task) -> None:
+def build(library: Library, places: Places, task: Task) -> None:
     """Lay the page out and connect it."""
     opened = gr.Button(visible="hidden", elem_id="opened-models")     # pressed by the script when the page is shown
     timer, offered = gr.Timer(EVERY_S, active=False), gr.State(None)
@@ -88,7 +97,8 @@ def build(places: Places, task: Task) -> None:
             progress = pane("", "model-progress")
             cancel = gr.Button("Cancel", variant="stop", size="sm", elem_id="model-cancel", scale=0, min_width=90,
                                visible=False)
-            listing = pane("", "model-list")
+            said = pane("", "model-said")
+            listing = pane("", "model-list", PICK)
 
     quiet: dict[str, Any] = {"show_progress": "hidden"}
     watched: list[Any] = [progress, cancel, timer, listing]
@@ -96,8 +106,15 @@ def build(places: Places, task: Task) -> None:
     def watch() -> tuple[Any, ...]:
         now = task.now
         busy = now.state == "working"
-        listed = gr.skip() if busy else models_html(models(places.models), places.models)
-        return step_html(now), gr.update(visible=busy), gr.Timer(active=busy), listed
+        return step_html(now), gr.update(visible=busy), gr.Timer(active=busy), gr.skip() if busy else listed()
+
+    def listed() -> str:
+        return models_html(models(places.models), places.models, picker.spec_in_use(library))
+
+    def use(event: gr.EventData) -> Iterator[tuple[Any, ...]]:
+        for what in picker.choose(event.value, library):
+            yield what, gr.skip()
+        yield gr.skip(), listed()
 
     def ask(text: str, must: str) -> tuple[Any, ...]:
         what, html = look_up(text, must)
@@ -108,6 +125,7 @@ def build(places: Places, task: Task) -> None:
 
     opened.click(watch, None, watched, **quiet)
     timer.tick(watch, None, watched, **quiet)
+    listing.pick(use, None, [said, listing], concurrency_id="llm", **quiet)
     gr.on([look.click, where.submit], ask, [where, sha256], [offered, facts, decide])
     go.click(start, [offered], [facts, decide, *watched], **quiet)
     no.click(lambda: ("", hide()), None, [facts, decide], queue=False)

@@ -54,7 +54,7 @@ def build_app(library: Library, places: Places) -> gr.Blocks:
                 with gr.Column(elem_id="page-documents", elem_classes="page"):
                     documents.build(library, places, reading)
                 with gr.Column(elem_id="page-models", elem_classes="page"):
-                    models.build(places, fetching)
+                    models.build(library, places, fetching)
                 with gr.Column(elem_id="page-train", elem_classes="page"):
                     wizard = train.build(places.runs)
                 with gr.Column(elem_id="page-runs", elem_classes="page"):

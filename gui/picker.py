@@ -46,6 +46,14 @@ def example(kind: str) -> str:
     return _EXAMPLES.get(kind) or KINDS[kind].partition(":")[2]
 
 
+def line(kind: str, text: str) -> str:
+    """The line that names an answerer of this kind; the text may be the whole line, and a path in quotation marks."""
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
+        text = text[1:-1]
+    return f"{kind}:{text.removeprefix(f'{kind}:')}"
+
+
 def chip_html(library: Library) -> str:
     """The answerer in use, in a few words."""
     spec = spec_in_use(library)
@@ -66,8 +74,9 @@ def choose(spec: str, library: Library) -> Iterator[str]:
     try:
         library.desk.choose(spec)
     except (ValueError, ImportError, OSError, RuntimeError) as error:
-        stays = title(library.desk.spec)
-        yield notice(f"{error} {stays} goes on answering.", "bad", "This cannot be used.")
+        reason, stays = str(error), title(library.desk.spec)
+        reason += "" if reason.endswith((".", "?", "!")) else "."
+        yield notice(f"{reason} {stays} goes on answering.", "bad", "This cannot be used.")
         return
     yield notice("Answers are composed from the corpus itself, without a model." if spec == "builtin" else
                  f"Answers are now written by {title(spec)}.", "good")

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from gui.answers import MATH, Turn, linked, passage, preparing, sources_html
+from gui.answers import MATH, Turn, context, linked, passage, preparing, sources_html, working
 from gui.chat import OPEN_SOURCE
 from gui.parts import empty
 from gui.service import Library
@@ -31,7 +31,8 @@ def diagnosed(run: Path, library: Library) -> Iterator[Turn]:
         if status.state == "failed":
             yield replace(turn, error=f"The index could not be opened: {status.message}")
             return
-        yield replace(turn, waiting="Reading the run…" if status.state == "ready" else preparing(status))
+        ready = status.state == "ready"
+        yield replace(turn, waiting=working("Reading the run", library.desk.spec) if ready else preparing(status))
     if library.status.state != "ready":    # somebody asked to stop
         yield replace(turn, waiting="Stopped before the index was ready.")
         return
@@ -57,8 +58,10 @@ class Why:
 def show(turn: Turn | None) -> tuple[Any, ...]:
     """A diagnosis, for `Why.shown`; none clears what is there."""
     if turn is None:
-        return None, "", empty("Not asked yet", _NONE), "", hide()
-    return (turn, linked(turn.text, _PLACE), sources_html(turn.reply, _PLACE), "",
+        return None, "", "", empty("Not asked yet", _NONE), "", hide()
+    used = context(turn)
+    below = f'<div class="context">{used}</div>' if used else ""
+    return (turn, linked(turn.text, _PLACE), below, sources_html(turn.reply, _PLACE, 0, turn.answerer), "",
             gr.update(visible=turn.reply is not None and turn.reply.done))
 
 
@@ -68,6 +71,7 @@ def build() -> Why:
     with gr.Row(elem_id="why-row"):
         with gr.Column(elem_id="why-main"):
             text = gr.Markdown(elem_id="why-text", latex_delimiters=MATH)
+            used = pane("", "why-context")
             to_chat = gr.Button("Ask more about it in Chat", elem_id="why-to-chat", scale=0, min_width=200,
                                 visible=False)
         with gr.Column(elem_id="why-side"):
@@ -75,8 +79,8 @@ def build() -> Why:
             cited = gr.Markdown(elem_id="why-passage", latex_delimiters=MATH)
 
     def open_source(said: Turn | None, event: gr.EventData) -> tuple[str, str]:
-        reply = said.reply if said else None
-        return sources_html(reply, _PLACE, event.number), passage(reply, event.number)
+        reply, writer = (said.reply, said.answerer) if said else (None, "")
+        return sources_html(reply, _PLACE, event.number, writer), passage(reply, event.number)
 
     sources.open(open_source, [turn], [sources, cited], queue=False, show_progress="hidden", trigger_mode="always_last")
-    return Why(turn, text, [turn, text, sources, cited, to_chat], to_chat)
+    return Why(turn, text, [turn, text, used, sources, cited, to_chat], to_chat)

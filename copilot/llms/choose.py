@@ -38,9 +38,11 @@ def open_answerer(text: str) -> Answerer:
     kind, _, rest = text.strip().partition(":")
     if text.strip().endswith(".gguf") and kind not in KINDS:
         kind, rest = "gguf", text.strip()
-    if kind not in KINDS or (kind == "builtin") == bool(rest):
+    if kind not in KINDS:
         raise ConfigError(f"'{text}' names no answerer{nearest(kind, KINDS) or '.'} "
                           f"Known: {' · '.join(KINDS.values())}.")
+    if (kind == "builtin") == bool(rest):
+        raise ConfigError(f"'{text}' names no answerer. Write it as {KINDS[kind]}.")
     what, options = _split(rest)
     return _open(kind, what, options)
 

@@ -14,6 +14,9 @@ from copilot.llms.turns import ModelAnswerer, Turn
 from rlcore.config import ConfigError, check_ranges, setting
 
 _CONTEXT = 4096                    # tokens, where the model's config does not say
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "tekken.json", "spiece.model",
+               "vocab.json", "vocab.txt")
+_NEEDS = "Give a folder with config.json, a tokenizer and .safetensors files."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +123,8 @@ def _ask_between_layers(model: Any, leave: threading.Event) -> None:
 def _load(folder: Path, device: str) -> tuple[Any, Any]:
     if not (folder / "config.json").is_file():
         raise ConfigError(f"'{folder}' has no config.json. Give the folder of a transformers language model.")
+    if not any((folder / name).is_file() for name in _TOKENIZERS):
+        raise ConfigError(f"'{folder}' has no tokenizer. {_NEEDS}")
     # The libraries read these only when they are imported.
     os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", DO_NOT_TRACK="1")
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -132,6 +137,5 @@ def _load(folder: Path, device: str) -> tuple[Any, Any]:
         model: Any = AutoModelForCausalLM.from_pretrained(str(folder), use_safetensors=True, dtype="auto", **safe)
         return model.to(device).eval(), tokenizer
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ConfigError(f"'{folder}' could not be loaded as a language model: {reason} Give a folder with "
-                          "config.json, a tokenizer and .safetensors files.") from None
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(" .:")
+        raise ConfigError(f"'{folder}' could not be loaded as a language model: {reason}. {_NEEDS}") from None

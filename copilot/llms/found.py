@@ -46,9 +46,9 @@ def title(spec: str) -> str:
             return f"{what.partition('@')[0]} · Ollama"
         case "openai":
             address, _, model = what.partition("#")
-            return " · ".join(filter(None, (model, urlsplit(address).netloc or address)))
+            return " · ".join(filter(None, (model, urlsplit(address).netloc or address.partition("/")[0])))
         case _:
-            return what.rpartition(":")[2] or spec
+            return f"{what.rpartition(':')[2]} · LangChain"
 
 
 def ollama_models(address: str = OLLAMA) -> list[str]:

@@ -11,6 +11,8 @@ from copilot.llms.base import estimate
 from copilot.llms.turns import ModelAnswerer, Turn
 from rlcore.config import ConfigError, MissingExtra, check_ranges, setting
 
+_NAME = "Name a chat model as module:Class, such as langchain_ollama:ChatOllama"
+
 
 @dataclass(frozen=True, kw_only=True)
 class LangChainSettings:
@@ -67,11 +69,12 @@ def _make(name: str, arguments: Mapping[str, Any]) -> Any:
     except ImportError:
         raise MissingExtra("Answering with a LangChain chat model", "langchain") from None
     module, _, kind = name.partition(":")
+    if not (module and kind):
+        raise ConfigError(f"'{name}' names no class. {_NAME}.")
     try:
         found = getattr(importlib.import_module(module), kind)
     except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"There is no '{name}' ({error}). Name a chat model as module:Class, such as "
-                          "langchain_ollama:ChatOllama, and install its package.") from None
+        raise ConfigError(f"There is no '{name}' ({error}). {_NAME}, and install its package.") from None
     if not (isinstance(found, type) and issubclass(found, BaseChatModel)):
         raise ConfigError(f"'{name}' is no LangChain chat model. Name a subclass of BaseChatModel as module:Class.")
     try:

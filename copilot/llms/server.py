@@ -73,8 +73,11 @@ class OllamaAnswerer(ModelAnswerer):
         """What the server knows about the model."""
         status, about = self._server.ask("POST", "/api/show", {"model": self.model})
         if status == 404:
-            listed = self._server.ask("GET", "/api/tags")[1].get("models", [])
-            raise _no_model("Ollama", self.model, [entry.get("name", "") for entry in listed],
+            tags = self._server.ask("GET", "/api/tags")[1]
+            if not isinstance(tags, dict) or "models" not in tags:
+                raise ConfigError(f"The server at {self._server.address} is no Ollama. If it speaks OpenAI's protocol, "
+                                  f"choose openai:{self._server.address}/v1#{self.model}.")
+            raise _no_model("Ollama", self.model, [entry.get("name", "") for entry in tags["models"] or []],
                             f"Fetch it with: ollama pull {self.model}")
         return self._server.good(status, about)
 
@@ -117,7 +120,11 @@ class OpenAIAnswerer(ModelAnswerer):
 
     def _entry(self, model: str) -> Json:
         """The model's entry in the server's list."""
-        listed = self._server.good(*self._server.ask("GET", "/models")).get("data") or []
+        status, said = self._server.ask("GET", "/models")
+        if status == 404:
+            raise ConfigError(f"The server at {self._server.address} has no list of models there (status 404). "
+                              "Check the address; it usually ends in /v1.")
+        listed = self._server.good(status, said).get("data") or []
         for entry in listed:
             if not model or entry.get("id") == model:
                 return dict(entry)
@@ -216,15 +223,14 @@ class _Server:
     def good(self, status: int, said: Any) -> Json:
         """The JSON of an answer that is one."""
         if status != 200 or not isinstance(said, dict):
-            reason = said.get("error", said) if isinstance(said, dict) else said
-            reason = reason.get("message", reason) if isinstance(reason, dict) else reason
-            raise ConfigError(f"The {self._kind} server at {self.address} answered with status {status}: {reason}")
+            raise ConfigError(f"The {self._kind} server at {self.address} answered with status {status}: "
+                              f"{_reason(said)}")
         return said
 
     def complain(self, said: Json) -> None:
         """Raise what a server says went wrong in the middle of an answer."""
         if said.get("error"):
-            self.good(500, said)
+            raise ConfigError(f"The {self._kind} server at {self.address} broke off the answer: {_reason(said)}")
 
     def broken(self) -> ConfigError:
         """What to say of an answer without an end."""
@@ -261,6 +267,12 @@ def _parsed(text: str) -> Json:
     except ValueError:
         said = None
     return said if isinstance(said, dict) else {"error": f"no JSON: {text[:100]!r}"}
+
+
+def _reason(said: Any) -> Any:
+    """What a server says went wrong."""
+    reason = said.get("error", said) if isinstance(said, dict) else said
+    return reason.get("message", reason) if isinstance(reason, dict) else reason
 
 
 def _no_model(who: str, model: str, known: list[str], remedy: str) -> ConfigError:

@@ -59,6 +59,7 @@ def test_what_a_model_s_prompt_took_stands_in_one_line_below_its_answer(app: App
         page.locator("#note input").fill("too slow")
         page.locator("#note-save").click()
         page.reload()
+        expect(line).to_have_count(2)                                       # kept with the conversation
         rows = page.locator("#chat-log .message-buttons-left")
         expect(rows).to_have_count(2)
         expect(rows.first.get_by_title("Disliked")).to_have_count(0)

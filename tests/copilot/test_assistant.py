@@ -57,6 +57,12 @@ def test_an_empty_question_asks_for_one(assistant):
     assert "Ask a question" in last(assistant, "   ").text
 
 
+def test_a_complaint_is_answered_also_where_it_reads_like_a_request(assistant):
+    reply = last(assistant, "train PPO on CartPole: it does not clip the probability ratio")
+    assert isinstance(reply.plan, TrainingPlan)
+    assert "one update cannot move the policy far" in reply.text
+
+
 def test_a_request_comes_with_its_plan_and_an_impossible_one_with_its_reason(assistant):
     plan = last(assistant, "train PPO on CartPole with 8 envs").plan
     assert isinstance(plan, TrainingPlan) and (plan.algo, plan.env) == ("ppo", "CartPole-v1")

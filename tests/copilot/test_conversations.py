@@ -11,6 +11,7 @@ import pytest
 
 from copilot.assistant import Reply, Source
 from copilot.conversations import Conversations, Feedback
+from copilot.llms.base import Use
 from rlcore.config import ConfigError
 
 CLIP = Source(1, "PPO", "Why clip?", "papers/ppo.md", "PPO clips the ratio.", 0.9, "https://arxiv.org/abs/1707.06347")
@@ -39,6 +40,32 @@ def test_a_turn_comes_back_as_it_was(kept):
     assert (back.id, back.question, back.answer) == (turn, "Why does PPO clip?", "It bounds updates [1].")
     assert back.sources == (CLIP,) and back.abstained and back.answerer == "ollama:tiny" and back.feedback is None
     assert kept.history(key) == [("Why does PPO clip?", "It bounds updates [1].")]
+
+
+def test_what_a_prompt_took_is_kept_and_exported(kept):
+    key, use = kept.create(), Use(1840, 4096, 6, 8)
+    kept.add(key, "Why clip?", Reply("…", (), False, True, context=use), "ollama:tiny")
+    kept.add(key, "And in DQN?", reply("…"))
+    assert [turn.context for turn in Conversations(kept.path).turns(key)] == [use, None]
+    by_model, built_in = [line for line in kept.export(key).splitlines() if line.startswith("*20")]
+    assert by_model.endswith(" · ollama:tiny · 1,840 of 4,096 tokens of context · 6 of 8 passages*")
+    assert built_in.endswith(" · builtin*")
+
+
+def test_conversations_kept_without_what_prompts_took_open_as_they_are(kept):
+    key = talk(kept, ("Why clip?", "It bounds updates [1]."))
+    kept.rate(kept.turns(key)[0].id, "up")
+    before = kept.turns(key), kept.recent()
+    with sqlite3.connect(kept.path) as sql:
+        sql.execute("ALTER TABLE turns DROP COLUMN context")       # as the first version made them
+    sql.close()
+    opened = Conversations(kept.path)
+    assert (opened.turns(key), opened.recent()) == before
+    opened.add(key, "And?", Reply("…", (), False, True, context=Use(1, 2, 3, 4)))
+    assert Conversations(kept.path).turns(key)[1].context == Use(1, 2, 3, 4)
+    with sqlite3.connect(kept.path) as sql:
+        assert sql.execute("PRAGMA user_version").fetchone() == (1,)   # whoever made it goes on to read it
+    sql.close()
 
 
 def test_the_first_question_names_a_conversation_and_the_latest_comes_first(kept):

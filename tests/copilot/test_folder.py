@@ -91,7 +91,10 @@ def test_a_missing_folder_and_a_broken_one_cost_one_sentence(tmp_path):
     with pytest.raises(ConfigError, match=r"no config\.json"):
         FolderAnswerer(tmp_path / "nothing")
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(ConfigError, match="could not be loaded as a language model"):
+    with pytest.raises(ConfigError, match=r"has no tokenizer\. Give a folder with"):
+        FolderAnswerer(tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"could not be loaded as a language model: .*[^ .:]\. Give a folder with"):
         FolderAnswerer(tmp_path)
 
 

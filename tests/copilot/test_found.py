@@ -11,7 +11,8 @@ from tests.copilot.servers import serving
     ("ollama:qwen3:4b", "qwen3:4b · Ollama"), ("ollama:qwen3:4b@http://127.0.0.1:9", "qwen3:4b · Ollama"),
     ("openai:http://127.0.0.1:8080/v1#big", "big · 127.0.0.1:8080"),
     ("openai:http://127.0.0.1:8080/v1", "127.0.0.1:8080"),
-    ("transformers:/models/tiny", "tiny · transformers"), ("langchain:langchain_ollama:ChatOllama", "ChatOllama"),
+    ("transformers:/models/tiny", "tiny · transformers"), ("openai:127.0.0.1:8080/v1", "127.0.0.1:8080"),
+    ("langchain:langchain_ollama:ChatOllama", "ChatOllama · LangChain"),
 ])
 def test_an_answerer_has_a_name_that_people_read(spec, name):
     assert title(spec) == name

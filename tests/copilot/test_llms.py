@@ -190,6 +190,8 @@ def test_numbers_in_tables_and_listings_are_held_against_the_sources():
 def test_an_uncited_sentence_gets_the_passage_that_supports_it():
     passages = ["SAC learns a temperature.", "PPO clips the probability ratio."]
     assert checked("PPO clips the probability ratio.", passages).endswith("[2]")
+    items = "- PPO clips the probability ratio to keep updates small [2]\n- PPO clips the ratio of probabilities [2]"
+    assert checked(items, ["Bananas grow.", "PPO clips the ratio of probabilities to keep updates small."]) == items
 
 
 def test_a_link_that_the_source_has_stays():
@@ -306,6 +308,7 @@ def test_a_line_of_text_names_the_answerer():
 
 
 @pytest.mark.parametrize(("text", "said"), [
+    ("ollama:", "Write it as ollama:MODEL"), ("langchain:our_chat", "names no class"),
     ("olama:x", "did you mean 'ollama'"), ("", "names no answerer"), ("gguf", "names no answerer"),
     ("builtin:x", "names no answerer"), ("gguf:missing.gguf", "does not exist"),
     ("missing.gguf", "does not exist"), ("gguf:x.gguf?n_ctxx=1", "did you mean 'n_ctx'"),

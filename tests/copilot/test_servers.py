@@ -154,7 +154,8 @@ def test_a_reader_who_leaves_closes_the_connection():
         assert server.hung_up.wait(5)
 
 
-@pytest.mark.parametrize(("behaviour", "said"), [("refuse", "prompt is too long"), ("break", "out of memory")])
+@pytest.mark.parametrize(("behaviour", "said"), [
+    ("refuse", "answered with status 400: prompt is too long"), ("break", "broke off the answer: out of memory")])
 def test_what_a_server_says_went_wrong_is_passed_on(behaviour, said):
     with serving(server := Ollama()) as address:
         server.behaviour = behaviour
@@ -190,6 +191,14 @@ def test_a_missing_model_is_named_with_those_that_are_there():
         OllamaAnswerer("tinny:1b", address)
     with serving(OpenAI()) as address, pytest.raises(ConfigError, match=r"no model 'third'.*first, second"):
         OpenAIAnswerer(f"{address}/v1", "third")
+
+
+def test_another_kind_of_server_or_path_is_said_to_be_one():
+    with serving(OpenAI()) as address:
+        with pytest.raises(ConfigError, match=rf"no Ollama\..*choose openai:{address}/v1#first\."):
+            OllamaAnswerer("first", address)
+        with pytest.raises(ConfigError, match=r"usually ends in /v1\."):
+            OpenAIAnswerer(address)
 
 
 def test_nothing_leaves_this_machine_unless_it_is_allowed(monkeypatch):

@@ -109,6 +109,14 @@ def test_what_a_model_s_prompt_took_stands_below_its_answer_and_is_no_part_of_it
     assert answers.history(turns) == [("Why?", "PPO clips."), ("And?", "Words.")]
 
 
+def test_before_its_first_word_a_model_is_said_to_read() -> None:
+    desk = FakeDesk(reply("Because [1].", CLIP))
+    assert next(answers.answer("Why?", [], library(desk))).text == "_Searching the corpus…_"
+    desk.spec = "ollama:qwen3:4b"
+    first = next(answers.answer("Why?", [], library(desk)))
+    assert first.text == "_Searching the corpus; then qwen3:4b · Ollama reads what was found…_"
+
+
 def test_an_answer_that_broke_off_says_why_and_not_what_it_took() -> None:
     turn = Turn("Why?", reply("PPO", context=Use(1840, 4096, 6, 8)), error="The model ended.")
     assert answers.messages([turn])[1]["content"] == ["**I could not answer.** The model ended."]

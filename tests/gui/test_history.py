@@ -9,6 +9,7 @@ import pytest
 from page_fakes import CLIP, reply
 
 from copilot.conversations import Conversation, Conversations, Feedback
+from copilot.llms.base import Use
 from copilot.plan import TrainingPlan
 from gui import answers, history
 from gui.answers import Turn
@@ -31,6 +32,18 @@ def test_a_turn_comes_back_as_it_was(store: Conversations) -> None:
         turn.id, "Why does PPO clip?", "PPO clips [1].", "gguf:m.gguf")
     assert again.reply is not None
     assert again.reply.sources == (CLIP,)
+
+
+def test_what_an_answer_s_prompt_took_is_shown_again_when_its_conversation_is_opened(store: Conversations) -> None:
+    conversation, _ = history.keep(store, "", Turn("Why?", reply("PPO clips.", context=Use(1840, 4096, 6, 8))))
+    said = answers.messages(history.opened(store, conversation))
+    assert said[1]["content"] == ["PPO clips.", "1,840 of 4,096 tokens of context · 6 of 8 passages"]
+
+
+def test_an_answer_that_broke_off_is_not_kept(store: Conversations) -> None:
+    turn = Turn("Why?", reply("PPO clips the", done=False), error="The server broke off.")
+    assert history.keep(store, "", turn) == ("", turn)
+    assert store.recent() == []
 
 
 def test_a_plan_is_offered_again_when_its_conversation_is_opened(store: Conversations) -> None:

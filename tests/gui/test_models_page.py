@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 from test_documents_page import finished
@@ -71,3 +72,12 @@ def test_the_models_here_are_listed_with_what_broke_off() -> None:
     assert "ffffffffffffffff…" in html
     assert "broke off" in html
     assert "No models yet" in models.models_html([], Path("models"))
+
+
+def test_a_whole_language_model_can_be_told_to_answer_and_the_one_that_does_to_stop() -> None:
+    found = [Model(Path("a.gguf"), "gguf", 2000), Model(Path("b"), "transformers", 10),
+             Model(Path("c"), "embedder", 10), Model(Path("d.gguf.part"), "gguf", 10, complete=False)]
+    assert [re.findall(r'data-pick="(.+?)">(.+?)<', models.models_html(found, Path("models"), used))
+            for used in ("builtin", "gguf:a.gguf")] == [
+        [("gguf:a.gguf", "Answer with it"), ("transformers:b", "Answer with it")],
+        [("builtin", "Stop using it"), ("transformers:b", "Answer with it")]]

@@ -33,6 +33,24 @@ def test_a_choice_that_cannot_work_is_explained_and_the_one_in_use_stays() -> No
     assert desk.spec == "builtin"
 
 
+def test_what_is_typed_may_be_the_whole_line_or_in_quotation_marks() -> None:
+    assert picker.line("ollama", " qwen3:4b ") == "ollama:qwen3:4b"
+    assert picker.line("ollama", "ollama:qwen3:4b") == "ollama:qwen3:4b"
+    assert picker.line("gguf", '"/my models/a.gguf"') == "gguf:/my models/a.gguf"
+    assert picker.line("gguf", "") == "gguf:"
+    *_, said = picker.choose(picker.line("gguf", ""), library(FakeDesk()))
+    assert "Write it as gguf:MODEL.gguf. Built-in answerer" in said
+
+
+def test_each_reason_is_a_sentence_of_its_own() -> None:
+    class Empty(FakeDesk):
+        def choose(self, spec: str) -> None:
+            raise ValueError(f"Fetch it with: ollama pull {spec}")
+
+    *_, said = picker.choose("tiny", library(Empty()))
+    assert "ollama pull tiny. Built-in answerer goes on answering." in said
+
+
 def test_a_server_elsewhere_is_refused() -> None:
     *_, said = picker.choose("openai:http://192.0.2.1/v1", library(FakeDesk()))
     assert "not on this machine" in said

@@ -27,7 +27,7 @@ import numpy as np
 from copilot.build import Stamp, build_index, chroma
 from copilot.chunk import Chunk
 from copilot.corpus import Document, load
-from copilot.embed import Embedder, Progress, Vectors
+from copilot.embed import Embedder, Progress, Vectors, give_back
 from copilot.words import spaced
 from rlcore.config import ConfigError
 
@@ -55,19 +55,24 @@ class Words:
     def __init__(self, sql: sqlite3.Connection):
         self._sql = sql
         self._lock = threading.RLock()     # one connection, many visitors
+        self._counts: dict[str, int] = {}
 
     def match(self, expression: str, limit: int, fields: Sequence[float] = FIELDS) -> dict[int, float]:
         """BM25 of the chunks that match an FTS5 expression, best first; higher is better."""
         return dict(self._rows("SELECT rowid, -bm25(words, ?, ?, ?, ?) AS score FROM words WHERE words MATCH ? "
                                "ORDER BY score DESC LIMIT ?", *fields, expression, limit))
 
-    def containing(self, word: str) -> set[int]:
-        """The chunks with this word, or another form of it."""
-        return {place for place, in self._rows("SELECT rowid FROM words WHERE words MATCH ?", quoted(word))}
-
     def having(self, phrase: str) -> int:
         """How many chunks match one FTS5 phrase."""
-        return int(self._rows("SELECT count(*) FROM words WHERE words MATCH ?", phrase)[0][0])
+        with self._lock:
+            if phrase not in self._counts:
+                self._counts[phrase] = self._rows("SELECT count(*) FROM words WHERE words MATCH ?", phrase)[0][0]
+            return self._counts[phrase]
+
+    def among(self, phrase: str, places: Sequence[int]) -> bool:
+        """Whether one of these chunks matches an FTS5 phrase."""
+        return bool(self._rows(f"SELECT 1 FROM words WHERE words MATCH ? AND rowid IN ({','.join('?' * len(places))}) "
+                               "LIMIT 1", phrase, *places))
 
     def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         with self._lock:
@@ -94,6 +99,8 @@ class Index(Words):
         rows = self._rows("SELECT place, vector FROM entries JOIN vectors USING (hash) ORDER BY place, slot")
         self._vectors = np.stack([np.frombuffer(blob, np.float32) for _, blob in rows])        # [entries, dim]
         self._starts = np.searchsorted([place for place, _ in rows], range(len(self.chunks) + 1)).tolist()
+        del rows
+        give_back()                    # they were as large as the vectors
 
     @property
     def corpus(self) -> Index:
@@ -131,8 +138,8 @@ class Index(Words):
         spans = [(place, self._starts[place], self._starts[place + 1]) for place in places]
         if not spans:
             return {}
-        rows = np.concatenate([np.arange(start, end) for _, start, end in spans])
-        return by_place([(place, end - start) for place, start, end in spans], self._vectors[rows] @ vector)
+        products = [self._vectors[start:end] @ vector for _, start, end in spans]      # quicker than to copy the rows
+        return by_place([(place, end - start) for place, start, end in spans], np.concatenate(products))
 
     def holds_what_it_should(self) -> bool:
         """Whether Chroma has as many vectors as SQLite, and finds some of them."""

@@ -11,6 +11,7 @@ import re
 import sqlite3
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from heapq import nlargest
 from math import log
@@ -97,8 +98,10 @@ class CollectionIndex(Words):
                                            include=["distances"])
             old = [(int(entry.split(".")[0]), 1.0 - distance)
                    for entry, distance in zip(found["ids"][0], found["distances"][0], strict=True)]
-            alive = self._alive([place for place, _ in old])
-            near = _best([*near.items(), *(one for one in old if one[0] in alive)], limit)
+            if self._gone:
+                alive = self._alive([place for place, _ in old])
+                old = [one for one in old if one[0] in alive]
+            near = _best([*near.items(), *old], limit)
         return near
 
     def near(self, vector: Vectors, limit: int) -> list[int]:
@@ -111,17 +114,18 @@ class CollectionIndex(Words):
             f"SELECT place, vectors FROM vectors WHERE place IN ({','.join('?' * len(some))})", *some)]
         if not rows:
             return {}
-        own = [store.vectors_of(blob, len(vector)) for _, blob in rows]
-        return by_place([(place, len(vectors)) for (place, _), vectors in zip(rows, own, strict=True)],
-                        np.concatenate(own) @ vector)
+        vectors, size = store.vectors_of(b"".join(blob for _, blob in rows), len(vector)), 2 * len(vector)
+        return by_place([(place, len(blob) // size) for place, blob in rows], vectors @ vector)
 
     def _load(self) -> None:
-        """What is kept in memory: the vectors that Chroma lacks."""
-        self._size = store.size(self._sql)
+        """What is kept in memory: the vectors that Chroma lacks, and from now on how many chunks have which word."""
+        self._size, self._counts = store.size(self._sql), {}
         snapshot = store.snapshot(self._sql)
         dim = int(store.meta(self._sql, "dim") or 1)
         rows = self._sql.execute("SELECT place, substr(vectors, 1, ?) FROM vectors WHERE place > ?",
                                  (2 * dim * store.SEARCHED, snapshot.last if snapshot else 0)).fetchall()
+        kept = self._sql.execute("SELECT count(*) FROM vectors").fetchone()[0] - len(rows)
+        self._gone = snapshot.passages - kept if snapshot else 0       # passages that only Chroma still has
         self._fresh_places = [place for place, _ in rows for _ in range(store.SEARCHED)]
         self._fresh = (np.concatenate([store.vectors_of(blob, dim) for _, blob in rows]) if rows
                        else np.zeros((0, dim), np.float32))
@@ -172,6 +176,7 @@ class Library:
         self.corpus = corpus
         self._parts: tuple[Index | CollectionIndex, ...] = (corpus, *collections)
         self.chunks, self.documents = _Chunks(corpus, collections), _Documents(corpus, collections)
+        self._threads = ThreadPoolExecutor(len(self._parts))
 
     def refresh(self) -> None:
         """See the collections as they are now."""
@@ -201,21 +206,23 @@ class Library:
         return _best(((number * _SPAN + place, score) for number, part in enumerate(self._parts) if number
                       for place, score in part.match(expression, limit, fields).items()), limit)
 
-    def containing(self, word: str) -> set[int]:
-        """The chunks with this word, or another form of it."""
-        return {number * _SPAN + place for number, part in enumerate(self._parts) for place in part.containing(word)}
+    def having(self, phrase: str) -> int:
+        """How many chunks match one FTS5 phrase."""
+        return sum(part.having(phrase) for part in self._parts)
+
+    def among(self, phrase: str, places: Sequence[int]) -> bool:
+        """Whether one of these chunks matches an FTS5 phrase."""
+        return any(self._parts[number].among(phrase, some) for number, some in _by_part(places).items())
 
     def near(self, vector: Vectors, limit: int) -> list[int]:
         """The chunks that own the `limit` entries nearest to a query, best first."""
-        return list(_best(((number * _SPAN + place, score) for number, part in enumerate(self._parts)
-                           for place, score in part.nearest(vector, limit).items()), limit))
+        found = self._threads.map(lambda part: part.nearest(vector, limit), self._parts)       # Chroma lets others run
+        return list(_best(((number * _SPAN + place, score) for number, own in enumerate(found)
+                           for place, score in own.items()), limit))
 
     def closeness(self, vector: Vectors, places: Iterable[int]) -> dict[int, Closeness]:
         """The exact cosine similarities of given chunks to a query."""
-        own: dict[int, list[int]] = {}
-        for place in places:
-            own.setdefault(place // _SPAN, []).append(place % _SPAN)
-        return {number * _SPAN + place: close for number, some in own.items()
+        return {number * _SPAN + place: close for number, some in _by_part(places).items()
                 for place, close in self._parts[number].closeness(vector, some).items()}
 
 
@@ -243,6 +250,14 @@ class _Documents:
         if path in self._corpus.documents:
             return self._corpus.documents[path]
         return next(page for part in self._collections if (page := part.document(path)))
+
+
+def _by_part(places: Iterable[int]) -> dict[int, list[int]]:
+    """The places within each part of a library."""
+    own: dict[int, list[int]] = {}
+    for place in places:
+        own.setdefault(place // _SPAN, []).append(place % _SPAN)
+    return own
 
 
 def _rarity(size: int, counts: Sequence[int]) -> list[float]:

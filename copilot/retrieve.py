@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from heapq import nlargest
 from itertools import islice
@@ -12,7 +14,7 @@ from typing import Literal
 
 from copilot.chunk import Chunk, statements
 from copilot.corpus import Document
-from copilot.embed import Embedder
+from copilot.embed import Embedder, Vectors
 from copilot.index import FIELDS, Closeness, Index, quoted
 from copilot.library import Chunks, Library
 from copilot.vocabulary import Asked, Term, Vocabulary
@@ -97,6 +99,7 @@ class Retriever:
 
     def __init__(self, index: Index | Library, embedder: Embedder, recipe: Recipe | None = None):
         self._index, self._embedder, self._recipe = index, embedder, recipe or Recipe()
+        self._threads = ThreadPoolExecutor(os.cpu_count())
         self._vocabulary = Vocabulary(list(index.corpus.documents.values()), index.corpus.chunks)
         self._defined = {chunk.heading_path[-1]: place for place, chunk in enumerate(index.corpus.chunks)
                          if chunk.doc_path.endswith("glossary.md") and chunk.heading_path}
@@ -129,15 +132,16 @@ class Retriever:
         asked = self._vocabulary.read(question)
         if not self._recipe.expands:
             asked = replace(asked, english=question, terms=())
-        spread = {word: self._index.containing(word) for word in content_words(asked.english)}
+        vector = self._threads.submit(self._embedder.encode_query, without_chinese(asked.english))     # meanwhile:
+        counts = {word: self._index.having(quoted(word)) for word in content_words(asked.english)}
         # A word weighs by how few chunks have it; one that none has weighs most.
-        weights = {word: log((self.size + 1) / (len(places) + 0.5)) for word, places in spread.items()}
+        weights = {word: log((self.size + 1) / (count + 0.5)) for word, count in counts.items()}
         sides = asked.sides if self._recipe.compares else ()
         facts, decisive = self._of(sides, self._key_facts), self._of(sides, self._decisive)
         terms = [self._defined[term.name] for term in asked.terms if term.name in self._defined]
         definitions = terms[:_DEFINED] if has_chinese(question) else []
         pairs = [word for word in content_words(question) if has_chinese(word)]
-        ranking = self._rank(asked.english, asked.terms, pairs, decisive)
+        ranking = self._rank(asked, pairs, vector, decisive)
         order = _distinct(ranking.scores, self._index.chunks) if self._recipe.distinct else iter(ranking.scores)
         places = list(islice(order, limit))
         places = list(dict.fromkeys([*places, *facts, *decisive, *definitions]))
@@ -145,12 +149,12 @@ class Retriever:
             question,
             tuple(self._passage(place, ranking.scores.get(place, 0.0)) for place in places),
             self._relevance(places, ranking, weights),
-            max([_evidence(asked, spread, weights, ranking), *(self._held(pairs, place) for place in places)]),
+            max([self._evidence(asked, weights, ranking), *(self._held(pairs, place) for place in places)]),
             sides=sides,
             facts=tuple(map(places.index, facts)),
             decisive=tuple(map(places.index, decisive)),
             definitions=tuple(map(places.index, definitions)),
-            unknown=tuple(name for name in _names(question) if not any(map(spread.get, content_words(name)))),
+            unknown=tuple(name for name in _names(question) if not any(map(counts.get, content_words(name)))),
         )
 
     def _passage(self, place: int, score: float) -> Passage:
@@ -162,15 +166,16 @@ class Retriever:
         share = sum(pair in self._index.chunks[place].text for pair in pairs) / len(pairs) if len(pairs) > 1 else 0.0
         return share if share >= _OWN else 0.0
 
-    def _rank(self, english: str, terms: Sequence[Term], pairs: Sequence[str], also: Iterable[int]) -> Ranking:
+    def _rank(self, asked: Asked, pairs: Sequence[str], meant: Future[Vectors], also: Iterable[int]) -> Ranking:
         """Words and meaning, each as a share of the best candidate's, added by weight; `also` is not ranked."""
-        words = dict.fromkeys([*content_words(english), *(word for term in terms for word in content_words(term.name))])
+        names = [word for term in asked.terms for word in content_words(term.name)]
+        words = dict.fromkeys([*content_words(asked.english), *names])
         match = self._index.match(" OR ".join(map(quoted, words)), _BY_WORDS, self._recipe.fields) if words else {}
         # The corpus is English, but what people add may be Chinese, of which the embedder knows nothing.
         both = " OR ".join(map(quoted, pairs))
         added = self._index.match_added(both, _BY_WORDS, self._recipe.fields) if pairs else {}
         match |= added
-        vector = self._embedder.encode_query(without_chinese(english))
+        vector = meant.result()
         every = match.keys() | set(self._index.near(vector, _BY_MEANING))
         candidates = every - self._source_lists or every
         close = self._index.closeness(vector, sorted(candidates.union(also)))
@@ -183,7 +188,7 @@ class Retriever:
 
     def _meaning(self, close: Closeness) -> float:
         """One similarity of a chunk, from those of its parts."""
-        best = nlargest(_BEST, close.statements) or [close.passage]
+        best = sorted(close.statements, reverse=True)[:_BEST] or [close.passage]
         said, head = self._recipe.statements, self._recipe.headings
         return (1 - said - head) * close.passage + head * close.heading + said * sum(best) / len(best)
 
@@ -209,38 +214,32 @@ class Retriever:
                 found[statement] = (1 - _LEXICAL) * similarity + _LEXICAL * shared
         return found
 
+    def _evidence(self, asked: Asked, weights: Mapping[str, float], ranking: Ranking) -> float:
+        """How surely the corpus covers a question, in [0, 1]: a logistic regression on `benchmarks/questions.jsonl`."""
+        if not ranking.scores:
+            return 0.0
+        signs = self._signs(asked, weights, ranking)
+        return 1 / (1 + exp(_BIAS - sum(weight * sign for weight, sign in zip(_WEIGHTS, signs, strict=True))))
+
+    def _signs(self, asked: Asked, weights: Mapping[str, float], ranking: Ranking) -> tuple[float, ...]:
+        """What speaks for an answer in the corpus.
+
+        Similarity alone misleads: a long question about something else may lie nearer than a short one about this
+        corpus. So it also counts what share of the question's words, rare ones first, the best passages have, and how
+        many of the corpus's terms and pages' subjects the question names.
+        """
+        close = [ranking.close[place] for place in ranking.scores]
+        passage = max(one.passage for one in close)
+        entries = nlargest(_NEAREST, (value for one in close for value in (one.passage, one.heading, *one.statements)))
+        top = list(ranking.scores)[:5]
+        held = sum(weight for word, weight in weights.items() if self._index.among(quoted(word), top))
+        share = held / sum(weights.values()) if weights else 0.0
+        return passage, sum(entries) / len(entries), share, min(len(asked.terms), 3), min(len(asked.subjects), 2)
+
     def _of(self, sides: Sequence[Term], known: Mapping[str, int]) -> list[int]:
         """The place that is known for each side; none if one side has none."""
         places = [known[side.name] for side in sides if side.name in known]
         return places if len(set(places)) == len(sides) else []
-
-
-def _evidence(
-    asked: Asked, spread: Mapping[str, set[int]], weights: Mapping[str, float], ranking: Ranking,
-) -> float:
-    """How surely the corpus covers a question, in [0, 1]: a logistic regression on `benchmarks/questions.jsonl`."""
-    if not ranking.scores:
-        return 0.0
-    signs = _signs(asked, spread, weights, ranking)
-    return 1 / (1 + exp(_BIAS - sum(weight * sign for weight, sign in zip(_WEIGHTS, signs, strict=True))))
-
-
-def _signs(
-    asked: Asked, spread: Mapping[str, set[int]], weights: Mapping[str, float], ranking: Ranking,
-) -> tuple[float, ...]:
-    """What speaks for an answer in the corpus.
-
-    Similarity alone misleads: a long question about something else may lie nearer than a short one about this corpus.
-    So it also counts what share of the question's words, rare ones first, the best passages have, and how many of the
-    corpus's terms and pages' subjects the question names.
-    """
-    close = [ranking.close[place] for place in ranking.scores]
-    passage = max(one.passage for one in close)
-    entries = nlargest(_NEAREST, (value for one in close for value in (one.passage, one.heading, *one.statements)))
-    top = list(ranking.scores)[:5]
-    held = sum(weights[word] for word, places in spread.items() if not places.isdisjoint(top))
-    share = held / sum(weights.values()) if weights else 0.0
-    return passage, sum(entries) / len(entries), share, min(len(asked.terms), 3), min(len(asked.subjects), 2)
 
 
 def _by_best(scores: Mapping[int, float]) -> dict[int, float]:

@@ -140,8 +140,9 @@ def test_an_open_collection_sees_at_the_next_question_what_another_process_did(o
     (notes / "new.md").write_text("# News\n\nThe zebra escaped.\n")
     own.update(WordEmbedder())
     assert index.match(quoted("zebra"), 5) == {}       # until then, all that it says belongs together
+    assert index.having(quoted("zebra")) == 0
     index.refresh()
-    assert len(index.match(quoted("zebra"), 5)) == 1
+    assert len(index.match(quoted("zebra"), 5)) == index.having(quoted("zebra")) == 1
     assert index.near(WordEmbedder().encode_query("zebra escaped"), 5)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from copilot.embed import Prompts, SentenceEmbedder, open_embedder, own_prompts
+from copilot.embed import Prompts, SentenceEmbedder, fused, open_embedder, own_prompts
 from copilot.index import open_index
 from rlcore.config import ConfigError
 from tests.copilot.fakes import write_corpus
@@ -104,6 +105,24 @@ def test_any_sentence_transformers_folder_with_its_own_prompts(tmp_path):
     told = open_embedder(str(plain))
     assert told.prompts == Prompts("why ", "")
     assert told.encode_query("PPO clips") @ open_embedder(str(plain)).encode_documents(["why PPO clips"])[0] >= 0.999
+
+
+@pytest.mark.parametrize("lengths", [[9], [9, 9], [1, 9, 4]])
+def test_a_fused_bert_makes_the_library_s_vectors(lengths):
+    import torch
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(0)
+    bert = BertModel(BertConfig(vocab_size=50, hidden_size=24, num_hidden_layers=2, num_attention_heads=3,
+                                intermediate_size=40, initializer_range=0.3)).eval()
+    ids = torch.randint(50, (len(lengths), max(lengths)))
+    mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
+    with torch.inference_mode():
+        before = bert(ids, attention_mask=mask).last_hidden_state
+        fused([SimpleNamespace(auto_model=bert)])
+        after = bert(ids, attention_mask=mask).last_hidden_state
+    assert "forward" in vars(bert)
+    assert torch.allclose(before[mask.bool()], after[mask.bool()], atol=1e-5) and before.std() > 0.5
 
 
 def test_the_order_of_texts_is_kept(folder):

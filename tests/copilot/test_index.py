@@ -36,8 +36,17 @@ def test_signs_of_the_query_language_are_only_text(corpus, tmp_path, word):
 
 def test_chinese_words_are_found(corpus, tmp_path):
     index = open_index(corpus, tmp_path / "ix", WordEmbedder())
-    places = index.containing("截断")
+    places = index.match(quoted("截断"), 5)
     assert [index.chunks[place].heading_path[-1] for place in places] == ["Truncation"]
+
+
+def test_how_many_chunks_have_a_word_and_whether_some_of_them_do(corpus, tmp_path):
+    index = open_index(corpus, tmp_path / "ix", WordEmbedder())
+    having = [place for place, chunk in enumerate(index.chunks) if "clip" in chunk.text.lower()]
+    others = [place for place in range(index.size) if place not in index.match(quoted("clipping"), index.size)]
+    assert index.having(quoted("clipping")) == index.having(quoted("clipping")) >= len(having) > 0
+    assert index.among(quoted("clipping"), [*others, having[0]]) and not index.among(quoted("clipping"), others)
+    assert index.having(quoted("zebra")) == 0 and not index.among(quoted("zebra"), range(index.size))
 
 
 def test_an_unchanged_corpus_is_not_embedded_again(corpus, tmp_path):

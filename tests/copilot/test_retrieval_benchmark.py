@@ -22,7 +22,7 @@ def test_a_synthetic_collection_has_its_size_and_is_searched(tmp_path, monkeypat
     retrieval.build(folder, 45)
     own = open_collection(collection(folder, "large"), retrieval.RandomEmbedder())
     assert own.size == 45 and own.match('"policy"', 5)
-    p50, p95, memory = retrieval.search(folder, 2)
+    p50, p95, memory = retrieval.search(folder, 2, retrieval.RandomEmbedder)
     assert 0 < p50 <= p95 and memory > 10
 
 

@@ -154,7 +154,8 @@ class Retriever:
             facts=tuple(map(places.index, facts)),
             decisive=tuple(map(places.index, decisive)),
             definitions=tuple(map(places.index, definitions)),
-            unknown=tuple(name for name in _names(question) if not any(map(counts.get, content_words(name)))),
+            unknown=tuple(name for name in _names(question)      # of HER no word is left: it may well be known
+                          if (words := content_words(name)) and not any(map(counts.get, words))),
         )
 
     def _passage(self, place: int, score: float) -> Passage:

@@ -31,6 +31,10 @@ def test_no_question_breaks_the_search(found, question):
     assert not found(question).covered
 
 
+def test_names_that_no_passage_has_are_told_and_one_that_is_also_a_common_word_is_not(found):
+    assert found("Does the ratio of HER need TPUv5?").unknown == ("TPUv5",)
+
+
 def test_a_chinese_question_is_read_in_english(found):
     best = found("什么是价值函数?").passages[0]
     assert best.chunk.heading_path[-1] == "Value function"

@@ -66,8 +66,7 @@ def answer(question: str, turns: Sequence[Turn], library: Library, collections: 
         if status.state == "failed":
             yield replace(turn, error=f"The index could not be opened: {status.message} Ask again to try again.")
             return
-        ready = status.state == "ready"
-        yield replace(turn, waiting=working("Searching the corpus", library.desk.spec) if ready else preparing(status))
+        yield replace(turn, waiting=meanwhile(status, "Searching the corpus", library))
     if library.halts != halts:
         yield replace(turn, waiting="Stopped before the index was ready.")
         return
@@ -92,8 +91,11 @@ def preparing(status: Status) -> str:
     return f"Preparing the index… {status.fraction:.0%}".replace("%", " %")
 
 
-def working(what: str, spec: str) -> str:
-    """What to read before the first word: a language model reads for a while before it writes."""
+def meanwhile(status: Status, what: str, library: Library) -> str:
+    """What to read before the first word: how far the index is, then what is done and who will read what was found."""
+    if status.state != "ready":
+        return preparing(status)
+    spec = library.desk.spec
     return f"{what}…" if spec == "builtin" else f"{what}; then {title(spec)} reads what was found…"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from gui.answers import MATH, Turn, context, linked, passage, preparing, sources_html, working
+from gui.answers import MATH, Turn, context, linked, meanwhile, passage, sources_html
 from gui.chat import OPEN_SOURCE
 from gui.parts import empty
 from gui.service import Library
@@ -31,8 +31,7 @@ def diagnosed(run: Path, library: Library) -> Iterator[Turn]:
         if status.state == "failed":
             yield replace(turn, error=f"The index could not be opened: {status.message}")
             return
-        ready = status.state == "ready"
-        yield replace(turn, waiting=working("Reading the run", library.desk.spec) if ready else preparing(status))
+        yield replace(turn, waiting=meanwhile(status, "Reading the run", library))
     if library.status.state != "ready":    # somebody asked to stop
         yield replace(turn, waiting="Stopped before the index was ready.")
         return

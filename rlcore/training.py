@@ -35,7 +35,7 @@ from rlcore.hindsight import look_back
 from rlcore.log import RunLog
 from rlcore.nets.encoders import EncoderClass, reader_of
 from rlcore.protocols import Agent, Metrics, OffPolicyAgent, OnPolicyAgent
-from rlcore.restore import agent_seed, encoder_class, encoder_name, make_agent, run_env
+from rlcore.restore import Encoder, agent_seed, encoder_class, encoder_name, make_agent, run_env
 from rlcore.runs import RunSpec, Status, new_folder, open_run, read_spec, write_spec, write_status
 from rlcore.sampling.collect import Collector, Sampler
 from rlcore.sampling.workers import Recipe, Workers
@@ -95,7 +95,7 @@ def train(algo: str, env: str | Factory | Env, config: Any = None, *, env_steps:
           sampler: SamplerName = "serial", num_workers: int | None = None, evaluate_every: int | None = None,
           evaluate_episodes: int = 10, patience: int | None = None, keep_every: int | None = None,
           start_from: str | Path | None = None, freeze: str | Sequence[str] = (),
-          encoder: EncoderClass | str | None = None, hindsight: float | None = None,
+          encoder: Encoder | None = None, hindsight: float | None = None,
           compiled: bool | None = None, threads: int | None = None, replay_on_disk: bool = False,
           callbacks: Sequence[Callback] = (), checkpoint_s: float = 30.0, progress: bool = True) -> Agent:
     """Train an agent and keep everything about it in a run folder.
@@ -201,7 +201,7 @@ def _begin(spec: RunSpec, env: Env, encoder: EncoderClass | None, *, known: bool
     return agent
 
 
-def resume(run_dir: str | Path, *, env: str | Factory | None = None, encoder: EncoderClass | str | None = None,
+def resume(run_dir: str | Path, *, env: str | Factory | None = None, encoder: Encoder | None = None,
            env_steps: int | None = None, callbacks: Sequence[Callback] = (), progress: bool = True) -> Agent:
     """Continue a run from its last checkpoint, or from its beginning if it has none yet.
 

@@ -42,10 +42,10 @@ def _code(run: Run) -> dict[str, str]:
     return {what: name for what in ("env", "encoder") if ":" in (name := str(run.config.get(what)))}
 
 
-def _consent(path: Path, agreed: Collection[str]) -> list[str]:
+def _consent(run: Run, agreed: Collection[str]) -> list[str]:
     """The options that name again what somebody has agreed to, or what a run that was launched here names."""
-    own = path.resolve() in _LAUNCHED
-    return [f"--{what}={name}" for what, name in _code(open_run(path)).items() if own or name in agreed]
+    own = run.path.resolve() in _LAUNCHED
+    return [f"--{what}={name}" for what, name in _code(run).items() if own or name in agreed]
 
 
 def resume(path: Path, agreed: Collection[str] = ()) -> None:
@@ -64,7 +64,7 @@ def resume(path: Path, agreed: Collection[str] = ()) -> None:
         raise ConfigError(f"{run.id} has not begun, and its script train.py was not launched from here. If you trust "
                           f"that script, agree to it: resume(…, agreed=['{path / 'train.py'}']).")
     (path / "stop").unlink(missing_ok=True)  # whoever asked for it did not mean the run that starts now
-    again = ["-m", "rlcore", "resume", str(path.resolve()), *_consent(path, agreed)]
+    again = ["-m", "rlcore", "resume", str(path.resolve()), *_consent(run, agreed)]
     _train(path, again if begun else [str(path.resolve() / "train.py")],
            replace(run.status, state="starting", message="Resuming"))
 
@@ -79,13 +79,15 @@ def evaluate(path: Path, episodes: int = 20, agreed: Collection[str] = ()) -> su
 
     agreed: what of `foreign` may be imported.
     """
-    command = ["-m", "rlcore", "evaluate", str(path.resolve()), "--episodes", str(episodes), *_consent(path, agreed)]
+    command = ["-m", "rlcore", "evaluate", str(path.resolve()), "--episodes", str(episodes),
+               *_consent(open_run(path), agreed)]
     return _start(path, command, log="evaluate.log")
 
 
 def record(path: Path, agreed: Collection[str] = ()) -> subprocess.Popen[bytes]:
     """Film one episode in a process of its own, which writes into videos/. agreed: as for `evaluate`."""
-    return _start(path, ["-m", "rlcore", "video", str(path.resolve()), *_consent(path, agreed)], log="video.log")
+    command = ["-m", "rlcore", "video", str(path.resolve()), *_consent(open_run(path), agreed)]
+    return _start(path, command, log="video.log")
 
 
 def _train(path: Path, arguments: list[str], status: Status) -> None:

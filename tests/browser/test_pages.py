@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from driving import App, Window, window
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
 SLOW_APP = Path(__file__).with_name("slow_app.py")
@@ -20,6 +20,14 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     started = App([str(SLOW_APP), str(folder)], folder / "sockets.log")
     yield started
     started.end()
+
+
+def ask(page: Page, question: str) -> None:
+    """Ask, and go on while the answer is being written."""
+    page.locator("#question textarea").fill(question)
+    page.keyboard.press("Enter")
+    expect(page.locator("#chat-log .user-row").last).to_contain_text(question)
+    expect(page.locator("#chat-log .bot").last).to_contain_text("w3")
 
 
 def test_asking_waits_for_the_index_and_stop_stops(app: App, shown: Window) -> None:
@@ -43,10 +51,7 @@ def test_what_a_model_s_prompt_took_stands_in_one_line_below_its_answer(app: App
         page = opened.page
         page.goto(app.address)
         for question in ("First?", "Second?"):
-            page.locator("#question textarea").fill(question)
-            page.keyboard.press("Enter")
-            expect(page.locator("#chat-log .user-row").last).to_contain_text(question)
-            expect(page.locator("#chat-log .bot").last).to_contain_text("w3")
+            ask(page, question)
             page.keyboard.press("Escape")
             expect(page.locator("#send")).to_be_visible()
         line = page.locator("#chat-log p", has_text="1,840 of 4,096 tokens of context · 6 of 8 passages")
@@ -127,17 +132,13 @@ def test_a_model_file_that_is_not_there_is_explained(app: App, shown: Window) ->
 def test_whoever_turns_to_another_conversation_is_not_brought_back(app: App, shown: Window) -> None:
     page = shown.page
     page.goto(app.address)
-    page.locator("#question textarea").fill("First?")
-    page.keyboard.press("Enter")
-    expect(page.locator("#chat-log .bot").last).to_contain_text("w3")
+    ask(page, "First?")
     page.keyboard.press("Escape")
     expect(page.locator("#chat-title")).to_contain_text("First?")
     expect(page.locator("#send")).to_be_visible()   # before that, what stops the first answer may still be on its way
     page.locator("#new-chat").click()
     expect(page.locator("#chat-log .welcome")).to_be_visible()
-    page.locator("#question textarea").fill("Second?")
-    page.keyboard.press("Enter")
-    expect(page.locator("#chat-log .bot").last).to_contain_text("w3")
+    ask(page, "Second?")
     page.locator(".talk", has_text="First?").first.click()
     expect(page.locator(".talk", has_text="Second?").first).to_be_visible()     # what was said of it is kept
     expect(page.locator("#chat-title")).to_contain_text("First?")
@@ -148,9 +149,7 @@ def test_whoever_turns_to_another_conversation_is_not_brought_back(app: App, sho
 def test_a_search_among_conversations_outlives_an_answer_that_ends_after_it(app: App, shown: Window) -> None:
     page = shown.page
     page.goto(app.address)
-    page.locator("#question textarea").fill("Walrus?")
-    page.keyboard.press("Enter")
-    expect(page.locator("#chat-log .bot").last).to_contain_text("w3")
+    ask(page, "Walrus?")
     page.locator("#talk-search input").fill("tusk")
     expect(page.locator("#talk-list")).to_contain_text("No conversation has these words.")
     page.locator("#stop-answer").click()

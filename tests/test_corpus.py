@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import json
 import os
@@ -287,16 +288,28 @@ def test_an_algorithms_page_lists_the_metrics_it_emits(algo: str, emitted: dict[
 
 # --- tutorials
 
-@every_tutorial
-def test_a_tutorials_python_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
-    """All fences in one namespace, in an empty folder; line numbers in a traceback are those of the page."""
+def script_of(path: Path) -> str:
+    """All Python fences in one namespace; line numbers in a traceback are those of the page."""
     lines: list[str] = []
     for language, line, code in fences(path):
         if language == "python":
             lines += [""] * (line - len(lines)) + code.splitlines()
     assert any(lines), "no Python"
+    return "\n".join(lines) + "\n"
+
+
+@every_tutorial
+def test_what_worker_processes_import_of_a_tutorial_does_nothing(path: Path) -> None:
+    """Workers import the script: a file written outside the guard would be empty while another worker reads it."""
+    if "\nif __name__ ==" in (code := script_of(path)):
+        done = [node.lineno for node in ast.parse(code).body if isinstance(node, ast.Expr | ast.For | ast.With)]
+        assert not done, f"{path.name} does something outside of its guard in lines {done}"
+
+
+@every_tutorial
+def test_a_tutorials_python_runs_from_top_to_bottom(path: Path, tmp_path: Path) -> None:
     script = tmp_path / f"{path.stem}.py"
-    script.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    script.write_text(script_of(path), encoding="utf-8")
     environment = {name: value for name, value in os.environ.items() if name != "RLCORE_RUN_DIR"}
     environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
     done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, env=environment, capture_output=True, text=True,

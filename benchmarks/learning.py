@@ -76,6 +76,10 @@ CASES = (
     Case("ddpg", "Pendulum-v1", 20_000, -180, {"precision": "bfloat16"}),
 )
 LONG = (                                    # a quarter of an hour to an hour for each run
+    Case("ppo", "ALE/Pong-v5", 1_500_000, 18, {
+        "num_envs": 8, "horizon": 128, "epochs": 4, "num_minibatches": 4, "learning_rate": 5e-4, "clip": 0.1,
+        "learning_rate_decay": "linear", "entropy_coef": 0.01, "shared": True, "hidden": [512], "activation": "relu",
+        "precision": "bfloat16"}),
     Case("tqc", "BipedalWalker-v3", 500_000, 290, {"precision": "bfloat16"}),
     *_beside("ppo", "Hopper-v5"), *_beside("ppo", "HalfCheetah-v5"),
     *_beside("sac", "Hopper-v5", precision="bfloat16"), *_beside("sac", "HalfCheetah-v5", precision="bfloat16"),

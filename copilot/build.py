@@ -1,4 +1,4 @@
-"""Writes the index of a corpus into a new folder: index.sqlite, which holds all, and chroma/, derived from it."""
+"""Writes the index of a corpus into a new folder."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from copilot.chunk import Chunk, facts, split, statements
 from copilot.corpus import Document
@@ -21,8 +18,8 @@ from copilot.words import spaced
 from rlcore.config import ConfigError
 
 FORMAT = 3                         # raise it when what a build writes changes
+SEARCHED = 2                       # of a chunk's vectors, those that are searched: the passage's and its heading's
 _STATEMENT = 300                   # characters of a table or a listing that say what it is about
-_BATCH = 1000                      # vectors per Chroma call
 
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT);
@@ -84,7 +81,6 @@ def build_index(
         sql.executemany("INSERT INTO vectors VALUES (?, ?)", vectors.items())
         sql.executemany("INSERT INTO entries VALUES (?, ?, ?)", [(*key, _hash(text)) for key, text in entries.items()])
         sql.execute("INSERT INTO meta VALUES ('stamp', ?)", (json.dumps(asdict(stamp)),))
-    _fill_chroma(build)
     progress(1.0, "Index ready")
 
 
@@ -123,27 +119,6 @@ def _write_chunks(sql: sqlite3.Connection, documents: Sequence[Document], chunks
     sql.executemany("INSERT INTO words (rowid, title, heading, aliases, body) VALUES (?, ?, ?, ?, ?)", [
         (place, *map(spaced, (page.title, " ".join(chunk.heading_path), " ".join(page.subjects), chunk.text)))
         for place, (page, chunk) in enumerate(chunks)])
-
-
-def chroma(folder: Path) -> Any:
-    """The embedded Chroma in a folder: in this process, without telemetry."""
-    import chromadb
-    from chromadb.config import Settings
-
-    return chromadb.PersistentClient(path=str(folder), settings=Settings(anonymized_telemetry=False))
-
-
-def _fill_chroma(build: Path) -> None:
-    """Give Chroma the vectors that SQLite holds; explicit ones, since its own embedder would go to the network."""
-    with closing(sqlite3.connect(build / "index.sqlite")) as sql:
-        rows = sql.execute("SELECT place, slot, vector FROM entries JOIN vectors USING (hash) ORDER BY 1, 2").fetchall()
-    with closing(chroma(build / "chroma")) as client:
-        collection = client.create_collection(
-            "entries", embedding_function=None, configuration={"hnsw": {"space": "cosine"}})
-        for start in range(0, len(rows), _BATCH):
-            batch = rows[start:start + _BATCH]
-            collection.add(ids=[f"{place}.{slot}" for place, slot, _ in batch],
-                           embeddings=np.stack([np.frombuffer(blob, np.float32) for _, _, blob in batch]))
 
 
 def _hash(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from copilot import store
-from copilot.build import Stamp, chroma
+from copilot.build import SEARCHED, Stamp
 from copilot.collection import Collection, collection, collections
 from copilot.corpus import load
 from copilot.embed import Embedder, Progress
@@ -53,7 +53,8 @@ def repair(report: Report, corpus: Path, index_dir: Path, embedder: Embedder, pr
         if build and not _is_sound(build / "index.sqlite"):
             shutil.rmtree(build)
         elif build:
-            shutil.rmtree(build / "chroma", ignore_errors=True)    # so it is not taken for whole
+            with closing(sqlite3.connect(build / "index.sqlite")) as sql, sql:     # so it is not taken for fresh
+                sql.execute("UPDATE meta SET value = json_set(value, '$.corpus', '') WHERE key = 'stamp'")
         open_index(corpus, index_dir, embedder, progress)
         return examine_corpus(corpus, index_dir, embedder)
     own = collection(index_dir, report.name)
@@ -87,10 +88,9 @@ def examine_corpus(corpus: Path, index_dir: Path, embedder: Embedder) -> Report:
             contents = f"{size:,} passages, {vectors:,} vectors"
             problems += _words(sql)
             problems += _spans(sql, "doc_path", {})
-            bare = _counted(sql, "SELECT count(*) FROM chunks WHERE place NOT IN "
-                                 "(SELECT place FROM entries JOIN vectors USING (hash))")
-            problems += [f"{bare:,} passages have no vectors."] if bare else []
-        problems += _chroma(build / "chroma", _of_build, build)
+            bare = _counted(sql, "SELECT count(*) FROM chunks WHERE place NOT IN (SELECT place FROM entries) OR "
+                                 "place IN (SELECT place FROM entries WHERE hash NOT IN (SELECT hash FROM vectors))")
+            problems += [f"{bare:,} passages lack vectors."] if bare else []
         problems += _stale(corpus, build, embedder)
     return Report("corpus", contents, tuple(problems))
 
@@ -131,7 +131,7 @@ def examine_collection(own: Collection, embedder: Embedder) -> Report:
         lost = _counted(sql, "SELECT count(*) FROM vectors WHERE place NOT IN (SELECT place FROM chunks)")
         problems += [f"{lost:,} vectors belong to no passage."] if lost else []
     if snapshot:
-        problems += _chroma(own.folder / snapshot.folder, _of_collection, own.folder)
+        problems += _chroma(own.folder, snapshot.folder)
     problems += _changed(own, files)
     return Report(own.name, contents, tuple(problems))
 
@@ -190,11 +190,11 @@ def _lengths(sql: sqlite3.Connection) -> dict[str, int]:
     return dict(sql.execute("SELECT path, characters FROM files WHERE state = 'taken'").fetchall())
 
 
-def _chroma(folder: Path, vectors: Callable[[Path], Iterator[list[Vector]]], where: Path) -> Iterator[str]:
-    """Whether Chroma holds these vectors. Damaged ones can end a process, so another one looks."""
+def _chroma(folder: Path, snapshot: str) -> Iterator[str]:
+    """Whether a collection's Chroma holds its vectors. Damaged ones can end a process, so another one looks."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_look, args=(theirs, folder, vectors, where), daemon=True)
+    process = context.Process(target=_look, args=(theirs, folder, snapshot), daemon=True)
     process.start()
     theirs.close()
     try:
@@ -208,15 +208,13 @@ def _chroma(folder: Path, vectors: Callable[[Path], Iterator[list[Vector]]], whe
         yield problem
 
 
-def _look(
-    pipe: Connection[Any, Any], folder: Path, vectors: Callable[[Path], Iterator[list[Vector]]], where: Path,
-) -> None:
+def _look(pipe: Connection[Any, Any], folder: Path, snapshot: str) -> None:
     """In the other process: says what is wrong, or nothing."""
     try:
-        with closing(chroma(folder)) as client:
+        with closing(store.chroma(folder / snapshot)) as client:
             entries = client.get_collection("entries", embedding_function=None)
             missing = wrong = 0
-            for batch in vectors(where):
+            for batch in _snapshot(folder):
                 found = entries.get(ids=[name for name, _ in batch], include=["embeddings"])
                 held = dict(zip(found["ids"], found["embeddings"], strict=True))
                 missing += len(batch) - len(held)
@@ -228,22 +226,14 @@ def _look(
     pipe.send_bytes(said.encode())
 
 
-def _of_build(build: Path) -> Iterator[list[Vector]]:
-    """The vectors that the corpus's Chroma should have."""
-    with closing(sqlite3.connect(build / "index.sqlite")) as sql:
-        rows = sql.execute("SELECT place || '.' || slot, vector FROM entries JOIN vectors USING (hash)")
-        while batch := rows.fetchmany(_BATCH):
-            yield batch
-
-
-def _of_collection(folder: Path) -> Iterator[list[Vector]]:
-    """The vectors that a collection's Chroma should have: those up to its snapshot."""
+def _snapshot(folder: Path) -> Iterator[list[Vector]]:
+    """The vectors that Chroma should have: those up to the snapshot."""
     with store.opened(folder) as sql:
         taken, dim = store.snapshot(sql), int(store.meta(sql, "dim"))
         rows = sql.execute("SELECT place, vectors FROM vectors WHERE place <= ?", (taken.last if taken else 0,))
         while batch := rows.fetchmany(_BATCH):
             yield [(f"{place}.{slot}", vector.tobytes()) for place, blob in batch
-                   for slot, vector in enumerate(store.vectors_of(blob, dim)[:store.SEARCHED])]
+                   for slot, vector in enumerate(store.vectors_of(blob, dim)[:SEARCHED])]
 
 
 def _counted(sql: sqlite3.Connection, query: str) -> int:

@@ -26,6 +26,7 @@ Progress = Callable[[float, str], None]
 
 _READ = 256                        # tokens of a text that a model reads
 _BATCH = 24 * _READ
+_KEPT = 4                          # batches between two returns of freed memory
 
 # What INSTRUCTOR models are told that they read, unless the caller says it better.
 _INSTRUCTED = {"query": "Represent the reinforcement learning question for retrieving supporting documents: ",
@@ -90,14 +91,16 @@ class SentenceEmbedder:
 
     def encode_documents(self, texts: Sequence[str], progress: Progress | None = None) -> Vectors:
         """[N, dim]. Texts of like length share a batch, so that little is padded; each core has batches of its own."""
-        order = sorted(range(len(texts)), key=lambda place: -tokens(texts[place]))
-        batches = list(_batches([texts[place] for place in order]))
+        lengths = self._lengths(texts)
+        order = sorted(range(len(texts)), key=lambda place: -lengths[place])
+        batches = [[texts[place] for place in some] for some in _batches(order, lengths)]
         total, done, rows = sum(map(len, texts)), 0, []
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             encoded = pool.map(lambda batch: self._encode(batch, self.prompts.document), batches)
-            for batch, vectors in zip(batches, encoded, strict=True):
+            for number, (batch, vectors) in enumerate(zip(batches, encoded, strict=True)):
                 rows.append(vectors)
-                give_back()
+                if number % _KEPT == 0:
+                    give_back()
                 done += sum(map(len, batch))
                 if progress:
                     progress(done / total, f"Reading the corpus: {done / total:.0%} of {total:,} characters")
@@ -108,10 +111,24 @@ class SentenceEmbedder:
         vector: Vectors = self._query(text)
         return vector
 
+    def _loaded(self) -> Any:
+        """The model; whoever asks holds the lock."""
+        self._model = self._model or _load(self.folder, self.prompts)
+        return self._model
+
+    def _lengths(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens of each text the model reads; a batch takes as long as its longest text."""
+        with self._lock:
+            tokenizer = getattr(self._loaded(), "tokenizer", None)
+            if not callable(tokenizer):        # that of a model without a transformer
+                return [min(tokens(text), _READ) for text in texts]
+            read = tokenizer(list(texts), padding=False, truncation=True, max_length=_READ)
+        return [len(ids) for ids in read["input_ids"]]
+
     def _encode(self, texts: list[str], prompt: str) -> Vectors:
         """[N, dim], on the thread that calls."""
         with self._lock:               # tokenizers cannot be shared, the model can
-            self._model = self._model or _load(self.folder, self.prompts)
+            self._loaded()
             features = self._model.preprocess(texts, prompt=prompt or None)
         import torch
 
@@ -152,12 +169,12 @@ def own_prompts(folder: Path) -> Prompts:
     return Prompts(told.get("query") or "", told.get("document") or told.get("passage") or "")
 
 
-def _batches(texts: Sequence[str]) -> Iterator[list[str]]:
-    """Runs of texts, longest first, that take about the same time each."""
+def _batches(order: Sequence[int], lengths: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Runs of places, longest texts first, that take about the same time each."""
     start = 0
-    while start < len(texts):
-        count = _BATCH // min(max(1, tokens(texts[start])), _READ)
-        yield list(texts[start:start + count])
+    while start < len(order):
+        count = _BATCH // max(1, lengths[order[start]])
+        yield order[start:start + count]
         start += count
 
 

@@ -1,7 +1,7 @@
-"""The index of a corpus, open: SQLite finds words and is the truth, Chroma finds near vectors and can be remade.
+"""The index of a corpus, open: SQLite finds words, and all vectors that it keeps are compared with a question's.
 
-    index_dir/current          the name of the folder in use, replaced in one step
-    index_dir/build-…/         index.sqlite and chroma/
+    index_dir/current              the name of the folder in use, replaced in one step
+    index_dir/build-…/index.sqlite
 
 A build writes a new folder and then names it in `current`: a build that is killed leaves the old index, or none.
 """
@@ -18,22 +18,24 @@ import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from copilot.build import Stamp, build_index, chroma
+from copilot.build import SEARCHED, Stamp, build_index
 from copilot.chunk import Chunk
 from copilot.corpus import Document, load
 from copilot.embed import Embedder, Progress, Vectors, give_back
 from copilot.words import spaced
 from rlcore.config import ConfigError
 
+_MANY = 100                        # words that are counted in one SQL statement
 _WAIT_S = 900                      # how long to wait for another process that builds the same index
 FIELDS = (1.0, 1.0, 1.0, 1.0)      # weights of title, heading, aliases and body in BM25; others gained nothing
-_ITSELF = 0.999                    # similarity from which a vector has found itself
 
 
 class Damaged(ConfigError):
@@ -62,12 +64,15 @@ class Words:
         return dict(self._rows("SELECT rowid, -bm25(words, ?, ?, ?, ?) AS score FROM words WHERE words MATCH ? "
                                "ORDER BY score DESC LIMIT ?", *fields, expression, limit))
 
-    def having(self, phrase: str) -> int:
-        """How many chunks match one FTS5 phrase."""
+    def having(self, phrases: Sequence[str]) -> list[int]:
+        """How many chunks match each of these FTS5 phrases."""
         with self._lock:
-            if phrase not in self._counts:
-                self._counts[phrase] = self._rows("SELECT count(*) FROM words WHERE words MATCH ?", phrase)[0][0]
-            return self._counts[phrase]
+            new = [phrase for phrase in dict.fromkeys(phrases) if phrase not in self._counts]
+            for some in (new[start:start + _MANY] for start in range(0, len(new), _MANY)):
+                count = "(SELECT count(*) FROM words WHERE words MATCH ?)"
+                (row,) = self._rows(f"SELECT {', '.join([count] * len(some))}", *some)
+                self._counts.update(zip(some, row, strict=True))
+            return [self._counts[phrase] for phrase in phrases]
 
     def among(self, phrase: str, places: Sequence[int]) -> bool:
         """Whether one of these chunks matches an FTS5 phrase."""
@@ -84,10 +89,7 @@ class Index(Words):
 
     def __init__(self, folder: Path):
         super().__init__(sqlite3.connect(folder / "index.sqlite", check_same_thread=False))
-        client = chroma(folder / "chroma")
-        # Chroma keeps one engine per path: one that nobody closes would serve the next opening from files now gone.
-        weakref.finalize(self, _close, self._sql, client)
-        self._collection = client.get_collection("entries", embedding_function=None)
+        weakref.finalize(self, self._sql.close)
         self.documents = {         # by path, without their texts
             path: Document(path, title, "", json.loads(meta))
             for path, title, meta in self._rows("SELECT path, title, meta FROM documents")
@@ -98,7 +100,10 @@ class Index(Words):
         ]
         rows = self._rows("SELECT place, vector FROM entries JOIN vectors USING (hash) ORDER BY place, slot")
         self._vectors = np.stack([np.frombuffer(blob, np.float32) for _, blob in rows])        # [entries, dim]
+        if len(rows) != self._rows("SELECT count(*) FROM entries")[0][0]:
+            raise Damaged(f"{folder} has lost vectors.")
         self._starts = np.searchsorted([place for place, _ in rows], range(len(self.chunks) + 1)).tolist()
+        self._places = np.repeat(np.arange(len(self.chunks)), SEARCHED)    # of each vector that is searched
         del rows
         give_back()                    # they were as large as the vectors
 
@@ -121,17 +126,20 @@ class Index(Words):
         return {}
 
     def near(self, vector: Vectors, limit: int) -> list[int]:
-        """The chunks that own the `limit` entries nearest to a query, best first."""
+        """The chunks that own the `limit` passages and headings nearest to a query, best first."""
         return list(self.nearest(vector, limit))
 
     def nearest(self, vector: Vectors, limit: int) -> dict[int, float]:
-        """The same with the similarity of each chunk's nearest entry."""
-        count = min(limit, len(self._vectors))
-        found = self._collection.query(query_embeddings=vector[None], n_results=count, include=["distances"])
-        best: dict[int, float] = {}
-        for entry, distance in zip(found["ids"][0], found["distances"][0], strict=True):
-            best.setdefault(int(entry.split(".")[0]), 1.0 - distance)
-        return best
+        """The same with their similarity."""
+        return nearest(self._searched, self._places, vector, limit)
+
+    @cached_property
+    def _searched(self) -> Any:
+        """[2 · chunks, dim], made when the first question comes: to import torch takes its time."""
+        import torch
+
+        entries = np.array(self._starts[:-1])[:, None] + np.arange(SEARCHED)
+        return torch.from_numpy(self._vectors[entries.ravel()]).bfloat16()
 
     def closeness(self, vector: Vectors, places: Iterable[int]) -> dict[int, Closeness]:
         """The exact cosine similarities of given chunks to a query."""
@@ -141,22 +149,27 @@ class Index(Words):
         products = [self._vectors[start:end] @ vector for _, start, end in spans]      # quicker than to copy the rows
         return by_place([(place, end - start) for place, start, end in spans], np.concatenate(products))
 
-    def holds_what_it_should(self) -> bool:
-        """Whether Chroma has as many vectors as SQLite, and finds some of them."""
-        probes = range(0, len(self.chunks), max(1, len(self.chunks) // 4))
-        return self._collection.count() == len(self._vectors) and all(      # two pages may say the same
-            max(self.nearest(self._vectors[self._starts[place]], 3).values()) > _ITSELF for place in probes)
+
+def nearest(vectors: Any, places: NDArray[np.int64], vector: Vectors, limit: int) -> dict[int, float]:
+    """The places that own the `limit` vectors most similar to a query, best first, each with its best similarity.
+
+    All are compared, as bfloat16: half the memory, and near enough to find candidates. Up to some hundred thousand this
+    takes no longer than an approximate search.
+    """
+    import torch
+
+    similar = torch.mv(vectors, torch.from_numpy(vector).to(vectors.dtype)).float()
+    values, entries = similar.topk(min(limit, len(places)))
+    best: dict[int, float] = {}
+    for entry, value in zip(entries.tolist(), values.tolist(), strict=True):
+        best.setdefault(int(places[entry]), value)
+    return best
 
 
 def by_place(counts: Iterable[tuple[int, int]], similarities: Vectors) -> dict[int, Closeness]:
     """The similarities of one chunk after the other, of which each has so many."""
     values = iter(similarities.tolist())
     return {place: Closeness(next(values), next(values), tuple(islice(values, count - 2))) for place, count in counts}
-
-
-def _close(sql: sqlite3.Connection, client: Any) -> None:
-    sql.close()
-    client.close()
 
 
 def quoted(word: str) -> str:
@@ -210,24 +223,12 @@ def _point(folder: Path, fresh: Path, keep: Path | None) -> None:
 
 
 def _attach(build: Path) -> Index:
-    """Open a stored index and try it.
+    """Open a stored index.
 
     Raises:
-        Damaged: it cannot be read, or Chroma does not hold what SQLite says.
+        Damaged: it cannot be read, or lacks vectors.
     """
-    trying = build / "trying"          # left over if the process died here: damaged vectors can end a process
-    if trying.exists():
-        raise Damaged(f"{build} ended the process that opened it.")
-    trying.touch()
     try:
-        index = Index(build)
-        whole = index.holds_what_it_should()
-    except (KeyboardInterrupt, SystemExit):
-        trying.unlink()
-        raise
-    except BaseException as error:     # a panic in Chroma's Rust part is no Exception
+        return Index(build)
+    except (sqlite3.DatabaseError, ValueError, TypeError) as error:
         raise Damaged(f"{build} cannot be read: {error}") from error
-    if not whole:
-        raise Damaged(f"{build} has lost vectors.")
-    trying.unlink()
-    return index

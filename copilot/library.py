@@ -1,6 +1,6 @@
 """The corpus and chosen collections as one index. What gives terms their names is the corpus alone.
 
-A collection is read where it lies: only what came after its snapshot is in memory, texts are fetched when they are
+A collection is read where it lies: only the vectors that are searched are in memory, texts are fetched when they are
 needed, and what another process changes is seen at the next question.
 """
 
@@ -21,12 +21,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from copilot import store
-from copilot.build import chroma
+from copilot.build import SEARCHED
 from copilot.chunk import Chunk
 from copilot.collection import Collection
 from copilot.corpus import Document
 from copilot.embed import Embedder, Progress, Vectors
-from copilot.index import FIELDS, Closeness, Damaged, Index, Words, by_place
+from copilot.index import FIELDS, Closeness, Damaged, Index, Words, by_place, nearest
 
 _SPAN = 2**40                      # places of one part of the library
 _PHRASE = re.compile(r'"(?:[^"]|"")*"')
@@ -49,6 +49,9 @@ class CollectionIndex(Words):
         self._folder = folder
         super().__init__(store.connect(folder))
         self._version = -1
+        self._made = ("", 0)           # the embedder of the vectors in memory, and the place from which on they are
+        self._fresh: Any = None        # [entries, dim], bfloat16
+        self._fresh_places = np.zeros(0, np.int64)     # of each entry
         self._chunks: dict[int, Chunk] = {}    # those read so far: a place never gets another chunk
         self._opened: Path | None = None
         self._chroma: Any = None
@@ -89,9 +92,9 @@ class CollectionIndex(Words):
 
     def nearest(self, vector: Vectors, limit: int) -> dict[int, float]:
         """The chunks whose passage or heading is nearest to a query, with their similarity, best first."""
-        near: dict[int, float] = {}
-        if len(self._fresh):
-            near = _best(zip(self._fresh_places, (self._fresh @ vector).tolist(), strict=True), limit)
+        with self._lock:
+            fresh, places = self._fresh, self._fresh_places
+        near = nearest(fresh, places, vector, limit)
         if self._chroma is not None:
             with self._lock:
                 found = self._chroma.query(query_embeddings=vector[None], n_results=min(limit, self._held),
@@ -121,19 +124,39 @@ class CollectionIndex(Words):
         """What is kept in memory: the vectors that Chroma lacks, and from now on how many chunks have which word."""
         self._size, self._counts = store.size(self._sql), {}
         snapshot = store.snapshot(self._sql)
-        dim = int(store.meta(self._sql, "dim") or 1)
-        rows = self._sql.execute("SELECT place, substr(vectors, 1, ?) FROM vectors WHERE place > ?",
-                                 (2 * dim * store.SEARCHED, snapshot.last if snapshot else 0)).fetchall()
-        kept = self._sql.execute("SELECT count(*) FROM vectors").fetchone()[0] - len(rows)
-        self._gone = snapshot.passages - kept if snapshot else 0       # passages that only Chroma still has
-        self._fresh_places = [place for place, _ in rows for _ in range(store.SEARCHED)]
-        self._fresh = (np.concatenate([store.vectors_of(blob, dim) for _, blob in rows]) if rows
-                       else np.zeros((0, dim), np.float32))
+        self._load_fresh(snapshot.last if snapshot else 0)
+        self._gone = 0                 # passages that only Chroma still has
+        if snapshot:
+            self._gone = snapshot.passages - self._sql.execute(
+                "SELECT count(*) FROM vectors WHERE place <= ?", (snapshot.last,)).fetchone()[0]
         folder = self._folder / snapshot.folder if snapshot else None
         if folder != self._opened:
             self._client.close()
             self._chroma, self._opened = self._attached(folder) if folder else None, folder
             self._held = self._chroma.count() if folder else 0     # entries; Chroma takes its time to count them
+
+    def _load_fresh(self, last: int) -> None:
+        """The vectors behind a place: those that are already here stay, the others are read."""
+        import torch
+
+        made = (store.meta(self._sql, "embedder"), last)
+        now = np.array(self._sql.execute("SELECT place FROM vectors WHERE place > ?", (last,)).fetchall(), np.int64)
+        held = np.isin(self._fresh_places, now) if made == self._made else np.zeros(len(self._fresh_places), bool)
+        new = np.setdiff1d(now, self._fresh_places[held]).tolist()
+        places, dim = self._fresh_places[held], int(store.meta(self._sql, "dim") or 1)
+        fresh = torch.empty(len(places) + SEARCHED * len(new), dim, dtype=torch.bfloat16)
+        if len(places):
+            fresh[:len(places)] = self._fresh[torch.from_numpy(held)]
+        end = len(places)
+        for some in _runs(new):
+            marks = ",".join("?" * len(some))
+            rows = self._sql.execute(
+                f"SELECT substr(vectors, 1, ?) FROM vectors WHERE place IN ({marks}) ORDER BY place",
+                (2 * dim * SEARCHED, *some)).fetchall()
+            start, end = end, end + SEARCHED * len(some)
+            fresh[start:end] = torch.from_numpy(store.vectors_of(b"".join(blob for blob, in rows), dim))
+        self._made, self._fresh = made, fresh
+        self._fresh_places = np.concatenate([places, np.repeat(np.array(new, np.int64), SEARCHED)])
 
     def _attached(self, folder: Path) -> Any:
         """Chroma's vectors.
@@ -142,7 +165,7 @@ class CollectionIndex(Words):
             Damaged: it cannot be read.
         """
         try:
-            client = chroma(folder)
+            client = store.chroma(folder)
             self._client.callback(client.close)
             return client.get_collection("entries", embedding_function=None)
         except (KeyboardInterrupt, SystemExit):
@@ -190,7 +213,7 @@ class Library:
         part's scores are scaled by how rare the words are in the whole library.
         """
         phrases = _PHRASE.findall(expression)
-        counts = [[part.having(phrase) for phrase in phrases] for part in self._parts]
+        counts = [part.having(phrases) for part in self._parts]
         everywhere = _rarity(len(self.chunks), [sum(own) for own in zip(*counts, strict=True)])
         found: list[tuple[int, float]] = []
         for number, (part, own) in enumerate(zip(self._parts, counts, strict=True)):
@@ -206,9 +229,9 @@ class Library:
         return _best(((number * _SPAN + place, score) for number, part in enumerate(self._parts) if number
                       for place, score in part.match(expression, limit, fields).items()), limit)
 
-    def having(self, phrase: str) -> int:
-        """How many chunks match one FTS5 phrase."""
-        return sum(part.having(phrase) for part in self._parts)
+    def having(self, phrases: Sequence[str]) -> list[int]:
+        """How many chunks match each of these FTS5 phrases."""
+        return [sum(own) for own in zip(*(part.having(phrases) for part in self._parts), strict=True)]
 
     def among(self, phrase: str, places: Sequence[int]) -> bool:
         """Whether one of these chunks matches an FTS5 phrase."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from heapq import nlargest
 from itertools import islice
 from math import exp, log
@@ -20,7 +21,7 @@ from copilot.library import Chunks, Library
 from copilot.vocabulary import Asked, Term, Vocabulary
 from copilot.words import content_words, has_chinese, stem, stems, without_chinese
 
-_BY_WORDS, _BY_MEANING = 60, 250   # candidates from each search: chunks, and parts of chunks
+_BY_WORDS, _BY_MEANING = 60, 150   # candidates from each search: chunks, and passages and headings of chunks
 _BEST = 3                          # statements of a passage whose mean similarity counts
 _LEXICAL = 0.4                     # weight of the question's words in the relevance of a statement
 _SAME = 0.8                        # share of common words from which two passages say the same
@@ -105,6 +106,7 @@ class Retriever:
                          if chunk.doc_path.endswith("glossary.md") and chunk.heading_path}
         self._key_facts = self._by_name(lambda chunk: chunk.is_facts)
         self._decisive = self._by_name(lambda chunk: bool(_DECIDES.match("".join(chunk.heading_path[-1:]))))
+        self._faq = {place for place, chunk in enumerate(index.corpus.chunks) if chunk.doc_path.startswith("faq/")}
         self._source_lists = {place for place, chunk in enumerate(index.corpus.chunks)
                               if chunk.heading_path and _SOURCES.match(chunk.heading_path[-1])}
 
@@ -129,19 +131,20 @@ class Retriever:
     def find(self, question: str, limit: int = 8) -> Found:
         """The passages for a question, best first: at most `limit`, then those that only a certain answer needs."""
         self._index.refresh()
+        english = self._vocabulary.english(question) if self._recipe.expands else question
+        meaning = self._threads.submit(self._by_meaning, english)      # meanwhile:
         asked = self._vocabulary.read(question)
         if not self._recipe.expands:
             asked = replace(asked, english=question, terms=())
-        vector = self._threads.submit(self._embedder.encode_query, without_chinese(asked.english))     # meanwhile:
-        counts = {word: self._index.having(quoted(word)) for word in content_words(asked.english)}
+        pairs = [word for word in content_words(question) if has_chinese(word)]
+        counts, match, added = self._by_words(asked, pairs)
         # A word weighs by how few chunks have it; one that none has weighs most.
         weights = {word: log((self.size + 1) / (count + 0.5)) for word, count in counts.items()}
         sides = asked.sides if self._recipe.compares else ()
         facts, decisive = self._of(sides, self._key_facts), self._of(sides, self._decisive)
         terms = [self._defined[term.name] for term in asked.terms if term.name in self._defined]
         definitions = terms[:_DEFINED] if has_chinese(question) else []
-        pairs = [word for word in content_words(question) if has_chinese(word)]
-        ranking = self._rank(asked, pairs, vector, decisive)
+        ranking = self._rank(*meaning.result(), match, added, pairs, decisive)
         order = _distinct(ranking.scores, self._index.chunks) if self._recipe.distinct else iter(ranking.scores)
         places = list(islice(order, limit))
         places = list(dict.fromkeys([*places, *facts, *decisive, *definitions]))
@@ -167,17 +170,31 @@ class Retriever:
         share = sum(pair in self._index.chunks[place].text for pair in pairs) / len(pairs) if len(pairs) > 1 else 0.0
         return share if share >= _OWN else 0.0
 
-    def _rank(self, asked: Asked, pairs: Sequence[str], meant: Future[Vectors], also: Iterable[int]) -> Ranking:
-        """Words and meaning, each as a share of the best candidate's, added by weight; `also` is not ranked."""
+    def _by_meaning(self, english: str) -> tuple[Vectors, set[int]]:
+        """A question's vector, and the chunks near it."""
+        vector = self._embedder.encode_query(without_chinese(english))
+        return vector, set(self._index.near(vector, _BY_MEANING))
+
+    def _by_words(
+        self, asked: Asked, pairs: Sequence[str],
+    ) -> tuple[dict[str, int], dict[int, float], dict[int, float]]:
+        """How many chunks have each word of a question, BM25 of the best ones, and of what people have added."""
+        own = content_words(asked.english)
+        counts = dict(zip(own, self._index.having([*map(quoted, own)]), strict=True))
         names = [word for term in asked.terms for word in content_words(term.name)]
-        words = dict.fromkeys([*content_words(asked.english), *names])
+        words = dict.fromkeys([*counts, *names])
         match = self._index.match(" OR ".join(map(quoted, words)), _BY_WORDS, self._recipe.fields) if words else {}
         # The corpus is English, but what people add may be Chinese, of which the embedder knows nothing.
         both = " OR ".join(map(quoted, pairs))
         added = self._index.match_added(both, _BY_WORDS, self._recipe.fields) if pairs else {}
-        match |= added
-        vector = meant.result()
-        every = match.keys() | set(self._index.near(vector, _BY_MEANING))
+        return counts, match | added, added
+
+    def _rank(
+        self, vector: Vectors, near: set[int], match: Mapping[int, float], added: Mapping[int, float],
+        pairs: Sequence[str], also: Iterable[int],
+    ) -> Ranking:
+        """Words and meaning, each as a share of the best candidate's, added by weight; `also` is not ranked."""
+        every = match.keys() | near
         candidates = every - self._source_lists or every
         close = self._index.closeness(vector, sorted(candidates.union(also)))
         dense = {place: self._meaning(close[place]) for place in sorted(candidates)}
@@ -197,8 +214,8 @@ class Retriever:
         share = self._recipe.dense
         one, other = (_by_rank, _by_rank) if self._recipe.fusion == "rrf" else (_by_best, _by_best)
         meaning, words = one(dense), other(sparse)
-        prior = {place: self._recipe.asked * self._index.chunks[place].doc_path.startswith("faq/") for place in dense}
-        return {place: share * meaning[place] + (1 - share) * words[place] + prior[place] for place in dense}
+        return {place: share * meaning[place] + (1 - share) * words[place] + self._recipe.asked * (place in self._faq)
+                for place in dense}
 
     def _relevance(
         self, places: Iterable[int], ranking: Ranking, weights: Mapping[str, float],
@@ -208,9 +225,9 @@ class Retriever:
         found: dict[str, float] = {}
         for place in places:
             close = ranking.close.get(place)
-            said = statements(self._index.chunks[place].text) if close else []
+            said = _statements(self._index.chunks[place].text) if close else ()
             for statement, similarity in zip(said, close.statements if close else (), strict=True):
-                own = stems(statement)
+                own = _stems(statement)
                 shared = sum(weight for word, weight in weights.items() if stem(word) in own) / total
                 found[statement] = (1 - _LEXICAL) * similarity + _LEXICAL * shared
         return found
@@ -243,6 +260,16 @@ class Retriever:
         return places if len(set(places)) == len(sides) else []
 
 
+@lru_cache(maxsize=4096)
+def _statements(text: str) -> tuple[str, ...]:
+    return tuple(statements(text))
+
+
+@lru_cache(maxsize=16384)
+def _stems(text: str) -> frozenset[str]:
+    return frozenset(stems(text))
+
+
 def _by_best(scores: Mapping[int, float]) -> dict[int, float]:
     """Scores as shares of the best one."""
     best = max(scores.values(), default=0.0)
@@ -262,9 +289,9 @@ def _names(question: str) -> list[str]:
 
 def _distinct(places: Iterable[int], chunks: Chunks) -> Iterator[int]:
     """The places in order, without those that say what an earlier one says."""
-    seen: list[set[str]] = []
+    seen: list[frozenset[str]] = []
     for place in dict.fromkeys(places):
-        words = stems(chunks[place].text)
+        words = _stems(chunks[place].text)
         if not any(len(words & other) > _SAME * len(words | other) for other in seen):
             seen.append(words)
             yield place

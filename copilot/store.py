@@ -1,7 +1,8 @@
-"""A collection's database: files, passages, words and vectors, and a snapshot of the vectors in Chroma.
+"""A collection's database: files, passages, words and vectors; of a huge one also a snapshot of the vectors in Chroma.
 
-Passages are written first and get their vectors afterwards, in batches: those without are what is left to do. Chroma
-is never changed, only replaced: what came after it is searched exactly, what has gone from it is passed over.
+Passages are written first and get their vectors afterwards, in batches: those without are what is left to do. Vectors
+are searched exactly as long as their number allows it. Chroma is never changed, only replaced: what came after it is
+searched exactly, what has gone from it is passed over.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from copilot.build import chroma, embedded_texts
+from copilot.build import SEARCHED, embedded_texts
 from copilot.chunk import Chunk
 from copilot.corpus import Document
 from copilot.embed import Embedder, Progress
@@ -30,9 +31,8 @@ from copilot.ingest.child import Read
 from copilot.words import spaced
 
 FORMAT = 2                         # raise it when what an update writes changes
-SEARCHED = 2                       # vectors of a passage that are searched: its own and its heading's
 _BATCH = 256                       # passages that get their vectors in one transaction
-_EXACT, _SHARE = 2000, 0.25        # passages, or share of them, that Chroma may lack or have too many
+_EXACT, _SHARE = 200_000, 0.25     # passages, or share of them, that Chroma may lack or have too many
 _VECTORS = 1000                    # per Chroma call
 _WAIT_S = 30                       # for another process that writes
 
@@ -263,6 +263,14 @@ def _put_words(sql: sqlite3.Connection, place: int, page: Document, chunk: Chunk
 def _said(page: Document, chunk: Chunk) -> str:
     """What tells whether vectors are still right: a hash of the texts that they stand for."""
     return hashlib.sha256("\0".join(embedded_texts(page, chunk)).encode()).hexdigest()
+
+
+def chroma(folder: Path) -> Any:
+    """The embedded Chroma in a folder: in this process, without telemetry."""
+    import chromadb
+    from chromadb.config import Settings
+
+    return chromadb.PersistentClient(path=str(folder), settings=Settings(anonymized_telemetry=False))
 
 
 def _fill_chroma(sql: sqlite3.Connection, folder: Path) -> None:

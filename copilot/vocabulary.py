@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 from copilot.chunk import Chunk
@@ -60,16 +61,15 @@ class Vocabulary:
 
     def read(self, question: str) -> Asked:
         """What a question asks for."""
-        mentions = [(self._by_form[match.group().lower()], match)
-                    for match in _any_of(_held(self._by_form, question)).finditer(question)
+        mentions = [(self._by_form[match.group().lower()], match) for match in _found(self._by_form, question)
                     if match.group().lower() not in STOPWORDS or match.group().isupper()]
-        english, terms = self._english(question), tuple(dict.fromkeys(term for term, _ in mentions))
-        subjects = {match.group().lower() for match in _any_of(_held(self._subjects, english)).finditer(english)}
+        english, terms = self.english(question), tuple(dict.fromkeys(term for term, _ in mentions))
+        subjects = {match.group().lower() for match in _found(self._subjects, english)}
         subjects -= {form.lower() for term in terms for form in term.forms}
         return Asked(english, terms, frozenset(subjects), _sides(question, mentions))
 
-    def _english(self, question: str) -> str:
-        """The question itself; a Chinese one word for word."""
+    def english(self, question: str) -> str:
+        """The question itself; a Chinese one in English, word for word."""
         if not has_chinese(question):
             return question
         words = (match.group() for match in self._segments.finditer(question))
@@ -108,13 +108,19 @@ def _forms(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(form.strip(" .*_`") for form in found if len(form.strip(" .*_`")) > 1))
 
 
-def _held(forms: Iterable[str], text: str) -> list[str]:
-    """The forms that a text has somewhere: a pattern of these few is far quicker than one of all."""
+def _found(forms: Iterable[str], text: str) -> list[re.Match[str]]:
+    """Where a text has forms, the longest of those that overlap; a pattern for each is quicker than one of all."""
     lowered = text.lower()
-    return [form for form in forms if form in lowered]
+    matches = [match for form in forms if form in lowered for match in _any_of((form,)).finditer(text)]
+    found: list[re.Match[str]] = []
+    for match in sorted(matches, key=lambda match: (match.start(), -match.end())):
+        if not found or match.start() >= found[-1].end():
+            found.append(match)
+    return found
 
 
-def _any_of(forms: Iterable[str]) -> re.Pattern[str]:
+@lru_cache(maxsize=4096)
+def _any_of(forms: tuple[str, ...]) -> re.Pattern[str]:
     """What matches any form, the longest first; ASCII ones as whole words or plurals, Chinese has no word edges."""
     parts = [
         (r"(?<![\w-])" if form[0].isascii() else "") + re.escape(form)

@@ -140,9 +140,9 @@ def test_an_open_collection_sees_at_the_next_question_what_another_process_did(o
     (notes / "new.md").write_text("# News\n\nThe zebra escaped.\n")
     own.update(WordEmbedder())
     assert index.match(quoted("zebra"), 5) == {}       # until then, all that it says belongs together
-    assert index.having(quoted("zebra")) == 0
+    assert index.having([quoted("zebra")]) == [0]
     index.refresh()
-    assert len(index.match(quoted("zebra"), 5)) == index.having(quoted("zebra")) == 1
+    assert [len(index.match(quoted("zebra"), 5))] == index.having([quoted("zebra")]) == [1]
     assert index.near(WordEmbedder().encode_query("zebra escaped"), 5)
 
 
@@ -199,6 +199,36 @@ def test_a_large_collection_is_searched_through_chroma_and_what_came_later_exact
     exact = {place: np.dot(store.vectors_of(blob, embedder.dim)[0], query)
              for place, blob in index._rows("SELECT place, vectors FROM vectors")}
     assert list(index.nearest(query, 1)) == [max(exact, key=exact.get)]
+
+
+def test_an_open_collection_reads_only_the_vectors_that_are_new_and_searches_all(tmp_path):
+    notes = write_corpus(tmp_path / "notes", {f"{n}.md": f"# P{n}\n\nSubject {'abcdefghij'[n % 10] * 6} number {n}.\n"
+                                              for n in range(30)})
+    own, embedder = collection(tmp_path / "ix", "mine", new=True), WordEmbedder()
+    own.add([notes], embedder)
+    index, statements = CollectionIndex(own.folder), []
+    index._sql.set_trace_callback(statements.append)
+
+    def vectors_read(embedder: WordEmbedder) -> int:
+        """How many passages' vectors it reads at the next question, whose similarities are then the true ones."""
+        statements.clear()
+        index.refresh()
+        read = sum(one.count(",") - 1 for one in statements if "substr(vectors" in one)
+        query = embedder.encode_query("subject cccccc")
+        true = {place: (store.vectors_of(blob, embedder.dim)[:2] @ query).max()
+                for place, blob in index._rows("SELECT place, vectors FROM vectors")}
+        assert index.nearest(query, 2 * len(true)) == pytest.approx(true, abs=0.02)        # bfloat16
+        return read
+
+    assert vectors_read(embedder) == 0     # all were read when it was opened
+    (notes / "2.md").unlink()
+    for n in range(30, 33):
+        (notes / f"{n}.md").write_text(f"# P{n}\n\nOther {n}.\n")
+    own.update(embedder)
+    assert vectors_read(embedder) == 3 and len(index._fresh) == 2 * (30 - 1 + 3)
+    other = WordEmbedder("words-2")        # the places stay, their vectors are others
+    own.ready(other)
+    assert vectors_read(other) == 32
 
 
 def test_a_damaged_database_says_what_helps(own):

@@ -1,6 +1,8 @@
 """The doctor: finds what is wrong with an index or a collection, says so by its exit code, and makes it well."""
 
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -94,12 +96,13 @@ def test_vectors_of_another_embedder_are_made_again(own, tmp_path):
     assert healed(report, tmp_path, other).problems == ()
 
 
-@pytest.mark.parametrize("damage", ["chroma", "sqlite", "page", "all"])
+@pytest.mark.parametrize("damage", ["words", "vectors", "sqlite", "page", "all"])
 def test_the_corpus_is_examined_too(tmp_path, corpus, damage):
     open_index(corpus, tmp_path / "ix", WordEmbedder())
     build = current_build(tmp_path / "ix")
-    if damage == "chroma":
-        shutil.rmtree(build / "chroma")
+    if damage in {"words", "vectors"}:
+        with closing(sqlite3.connect(build / "index.sqlite")) as database, database:
+            database.execute(f"DELETE FROM {damage} WHERE rowid = 1")
     elif damage == "sqlite":
         (build / "index.sqlite").write_bytes(b"nonsense" * 99)
     elif damage == "page":
@@ -108,7 +111,9 @@ def test_the_corpus_is_examined_too(tmp_path, corpus, damage):
         (tmp_path / "ix" / "current").unlink()
     report = examine_corpus(corpus, tmp_path / "ix", WordEmbedder())
     assert report.problems
-    assert healed(report, tmp_path, WordEmbedder()).problems == ()
+    fresh = WordEmbedder()
+    assert healed(report, tmp_path, fresh).problems == ()
+    assert bool(fresh.encoded) == (damage != "words")     # vectors that are whole serve again
 
 
 def test_the_exit_code_says_whether_all_is_well(own, tmp_path, monkeypatch, capsys):

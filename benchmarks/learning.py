@@ -48,7 +48,9 @@ def _beside(algo: str, env: str, **changes: Any) -> tuple[Case, Case]:
     return Case(algo, env, 200_000, None, changes), Case(algo, env, 200_000, None, library="sb3")
 
 
-_RECALL = "rlcore.envs.probe:Recall"
+_RECALL, _HOLD = "rlcore.envs.probe:Recall", "rlcore.envs.probe:Hold"
+_HOLDING = {"num_envs": 8, "hidden": [32], "core_size": 32, "burn_in": 2, "sequence_length": 6, "sequence_every": 3,
+            "train_every": 2, "learning_rate": 3e-3, "tau": 0.05, "gamma": 0.9, "learning_starts": 400}
 CASES = (
     Case("ppo", "CartPole-v1", 100_000, 475),
     Case("dqn", "CartPole-v1", 50_000, 475),
@@ -60,6 +62,10 @@ CASES = (
                                         "sequence_length": 16, "learning_rate": 3e-3}, "PPO-LSTM"),
     Case("ppo", _RECALL, 40_000, 0.95, {"num_envs": 8, "horizon": 64, "learning_rate": 3e-3}, "PPO without memory"),
     Case("r2d2", _RECALL, 20_000, 0.95, {"core_size": 32, "hidden": [32], "epsilon": 0.4}),
+    Case("recurrent_sac", _HOLD, 20_000, 0.9, _HOLDING),
+    Case("recurrent_td3", _HOLD, 20_000, 0.9, _HOLDING | {"noise_std": 0.3}),
+    Case("sac", _HOLD, 20_000, 0.9, {"num_envs": 8, "train_every": 2, "hidden": [64], "learning_rate": 3e-3,
+                                     "gamma": 0.9}, "SAC without memory"),
     Case("ppo", "LunarLander-v3", 500_000, 200),
     Case("sac", "Pendulum-v1", 20_000, -180, {"precision": "bfloat16"}),
     Case("td3", "Pendulum-v1", 20_000, -180, {"precision": "bfloat16"}),

@@ -174,6 +174,31 @@ class Recall(gym.Env[Array, Any]):
         return row(*[0.0] * (self.choices + 1)), float(action == self.shown), True, False, {}
 
 
+class Hold(gym.Env[Array, Any]):
+    """A number x ~ U[−1, 1] is shown on the first step and asked for on the last, `wait` blank steps later. Return
+    1 − |action − x|. Without memory nothing beats ½, for always answering 0.
+
+    Observation: the number, then 1 where it is asked for.
+    """
+
+    def __init__(self, wait: int = 2):
+        self.observation_space, self.action_space = obs_space(2), action_space("continuous")
+        self.wait, self.shown, self.elapsed = wait, 0.0, 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
+        """The number to keep in mind."""
+        super().reset(seed=seed, options=options)
+        self.shown, self.elapsed = float(self.np_random.uniform(-1, 1)), 0
+        return row(self.shown, 0.0), {}
+
+    def step(self, action: Any) -> Step:
+        """Nothing while waiting; then the question, and how near its answer is."""
+        self.elapsed += 1
+        if self.elapsed <= self.wait:
+            return row(0.0, float(self.elapsed == self.wait)), 0.0, False, False, {}
+        return row(0.0, 0.0), 1 - abs(float(action[0]) - self.shown), True, False, {}
+
+
 class Tempting(gym.Env[Array, Any]):
     """Ten offers x ~ U[0, 1], one after another: taking one pays x and costs 1, as info["cost"] says.
 

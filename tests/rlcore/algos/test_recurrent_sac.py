@@ -3,7 +3,6 @@
 import copy
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -175,25 +174,6 @@ def test_all_state_is_put_back_by_load_state_dict():
 
 # --- probes
 
-class Hold(gym.Env[Any, Any]):
-    """A number x in [−1, 1] is shown first and asked for two steps later. Return 1 − |action − x|."""
-
-    def __init__(self) -> None:
-        self.observation_space, self.action_space = spaces.Box(-1, 1, (2,), np.float32), spaces.Box(-1, 1, (1,))
-        self.shown, self.elapsed = 0.0, 0
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        super().reset(seed=seed, options=options)
-        self.shown, self.elapsed = float(self.np_random.uniform(-1, 1)), 0
-        return np.array([self.shown, 0], np.float32), {}
-
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        self.elapsed += 1
-        if self.elapsed <= 2:
-            return np.array([0, self.elapsed == 2], np.float32), 0.0, False, False, {}
-        return np.zeros(2, np.float32), 1 - abs(float(action[0]) - self.shown), True, False, {}
-
-
 SMALL = {"num_envs": 8, "train_every": 2, "hidden": [16], "core_size": 32, "burn_in": 2, "sequence_length": 6,
          "sequence_every": 3, "learning_rate": 5e-3, "learning_starts": 400, "tau": 0.05, "capacity": 8000,
          "adjust_alpha": False, "alpha": 0.01}
@@ -205,10 +185,8 @@ def learn(name: str, env_steps: int, run_dir: str = "run", **changes: Any) -> An
 
 
 def test_remembers_a_number_until_it_is_asked_for():
-    gym.register("Hold-v0", entry_point=Hold)
-    agent = learn("Hold-v0", 6000, gamma=0.9)
-    assert rl.evaluate(agent, "Hold-v0", episodes=64).mean > 0.85  # without memory at best ½
-    gym.registry.pop("Hold-v0")
+    agent = learn("rlcore.envs.probe:Hold", 6000, gamma=0.9)
+    assert rl.evaluate(agent, "rlcore.envs.probe:Hold", episodes=64).mean > 0.85  # without memory at best ½
 
 
 def test_the_clock_does_not_end_the_task():

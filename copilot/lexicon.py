@@ -196,6 +196,11 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("normalised rewards",
         "normalize reward | normalize rewards | normalized rewards | reward normalization | reward scaling | "
         "VecNormalize | 奖励归一化 | 归一化奖励", "normalize_reward"),
+    Variant("episodes of single lives",
+        "episodic life | terminal on life loss | life loss | one life per episode | 每条命一个回合", "episodic_life"),
+    Variant("clipped rewards",
+        "reward clip | reward clipping | clip rewards | clip the rewards | clipped rewards | 奖励裁剪 | 裁剪奖励",
+        "reward_clip"),
     Variant("n-step returns",
         "n step returns | n step DQN | n step q learning | multi step | multi step returns | multi step DQN | "
         "多步回报 | 多步", "n_step", 3),
@@ -234,7 +239,7 @@ class Family:
     """Environments of the field that may not be bundled: what they need and what comes nearest."""
 
     title: str
-    names: str                 # identifiers separated by spaces
+    names: str                 # identifiers separated by spaces; one also stands for the ids that begin with it
     like: str                  # the bundled environment to offer instead
     acts: frozenset[str] = DISCRETE
     goal: bool = False         # observations carry an achieved and a desired goal
@@ -243,25 +248,15 @@ class Family:
 
 
 FAMILIES: tuple[Family, ...] = (
-    Family("Atari",
-        "Adventure AirRaid Alien Amidar Assault Asterix Asteroids Atlantis BankHeist BattleZone BeamRider Berzerk "
-        "Bowling Boxing Breakout Carnival Centipede ChopperCommand CrazyClimber Defender DemonAttack DoubleDunk "
-        "Enduro FishingDerby Freeway Frostbite Gopher Gravitar IceHockey Jamesbond JourneyEscape Kangaroo Krull "
-        "KungFuMaster MontezumaRevenge MsPacman NameThisGame Phoenix Pitfall Pong Pooyan PrivateEye Qbert Riverraid "
-        "RoadRunner Robotank Seaquest Skiing Solaris SpaceInvaders StarGunner Tennis TimePilot Tutankham UpNDown "
-        "Venture VideoPinball WizardOfWor YarsRevenge Zaxxon Atari", "LunarLander-v3", extra="atari"),
+    Family("Atari", "ALE", "ALE/Pong-v5", extra="atari"),
     Family("MinAtar", "MinAtar", "LunarLander-v3"),
-    Family("toy text", "FrozenLake FrozenLake8x8 Taxi CliffWalking Blackjack", "CartPole-v1"),
-    Family("Box2D with pixels", "CarRacing", "LunarLanderContinuous-v3", ANY),
-    Family("Box2D", "BipedalWalkerHardcore", "BipedalWalker-v3", CONTINUOUS),
-    Family("MuJoCo", "HumanoidStandup", "Humanoid-v5", CONTINUOUS),
-    Family("MuJoCo", "Pusher", "Reacher-v5", CONTINUOUS),
     Family("Gymnasium-Robotics",
         "FetchReach FetchPush FetchSlide FetchPickAndPlace HandReach HandManipulateBlock HandManipulateEgg "
         "HandManipulatePen PointMaze AntMaze AdroitHand FrankaKitchen PandaReach PandaPush",
         "Reacher-v5", CONTINUOUS, goal=True),
-    Family("MiniGrid", "MiniGrid BabyAI DoorKey KeyCorridor FourRooms MultiRoom ObstructedMaze", "Acrobot-v1",
-        extra="minigrid"),
+    Family("MiniGrid",
+        "MiniGrid BabyAI ObstructedMaze DynamicObstacles LockedRoom RedBlueDoors UnlockPickup BlockedUnlockPickup "
+        "GoToDoor GoToObject PutNear DistShift", "MiniGrid-DoorKey-5x5-v0", extra="minigrid"),
     Family("Procgen", "Procgen CoinRun StarPilot BigFish", "LunarLander-v3", extra="envpool"),
     Family("VizDoom", "VizDoom Doom", "LunarLander-v3"),
     Family("Crafter", "Crafter NetHack MineRL Minecraft", "LunarLander-v3"),
@@ -273,7 +268,7 @@ FAMILIES: tuple[Family, ...] = (
         "rlcore/HalfCheetahVelocity-v5", CONTINUOUS),
     Family("Meta-World", "MetaWorld", "Reacher-v5", CONTINUOUS),
     Family("Isaac", "IsaacGym IsaacLab Brax", "Ant-v5", CONTINUOUS),
-    Family("trading", "FinRL StockTrading", "Pendulum-v1", CONTINUOUS),
+    Family("trading", "FinRL", "rlcore/StockTrading-v0", CONTINUOUS),
     Family("offline data sets", "Minari D4RL", "HalfCheetah-v5", CONTINUOUS),
     Family("MPE",
         "simple_spread simple_tag simple_adversary simple_reference simple_speaker_listener simple_push "
@@ -286,6 +281,9 @@ FAMILIES: tuple[Family, ...] = (
     Family("other games", "SuperMarioBros Mario FlappyBird Tetris Snake Sonic", "LunarLander-v3"),
     Family("language tasks", "GSM8K RLHF LLM", "CartPole-v1"),
 )
+
+# What stands for a whole collection → the environment that it is begun with.
+COLLECTIONS: dict[str, str] = {"Atari": "ALE/Pong-v5", "ALE": "ALE/Pong-v5", "MiniGrid": "MiniGrid-DoorKey-5x5-v0"}
 
 # Identifier without version → further names.
 ENV_NAMES: dict[str, str] = {
@@ -306,23 +304,41 @@ ENV_NAMES: dict[str, str] = {
     "InvertedDoublePendulum": "double inverted pendulum | 二级倒立摆 | 双倒立摆",
     "Atari": "雅达利",
     "DMControl": "dmc | DeepMind control | DeepMind control suite",
+    "BipedalWalkerHardcore": "hardcore bipedal walker | bipedal walker hardcore",
     "CarRacing": "赛车",
-    "FrozenLake": "冰湖",
+    "FrozenLake": "frozen lake 4x4 | 冰湖 | 冰冻湖",
+    "Blackjack": "二十一点 | 21点",
+    "StockTrading": "trading stocks | 股票交易",
+    "PointChasing": "chasing a point | 追逐目标",
+    "MiniGrid-DoorKey-5x5": "door key | mini grid door key",
+    "MiniGrid-Empty-5x5": "mini grid empty",
+    "MiniGrid-FourRooms": "four rooms",
+    "MiniGrid-MultiRoom-N2-S4": "multi room | mini grid multi room",
+    "MiniGrid-KeyCorridorS3R1": "key corridor | mini grid key corridor",
+    "MiniGrid-LavaCrossingS9N1": "lava crossing | mini grid lava crossing",
+    "MiniGrid-LavaGapS5": "lava gap | mini grid lava gap",
+    "MiniGrid-SimpleCrossingS9N1": "simple crossing | mini grid simple crossing",
+    "MiniGrid-MemoryS7": "mini grid memory",
     "Taxi": "出租车",
     "CliffWalking": "悬崖漫步 | 悬崖行走",
     "Breakout": "打砖块",
     "Pong": "乒乓球 | 乒乓",
     "SpaceInvaders": "太空侵略者",
-    "MsPacman": "pacman | 吃豆人",
+    "MsPacman": "pacman | 吃豆人 | 吃豆小姐",
+    "MontezumaRevenge": "montezuma | 蒙特祖玛的复仇 | 蒙特祖马的复仇 | 蒙特祖玛",
+    "Enduro": "耐力赛车",
+    "Freeway": "小鸡过马路",
     "SuperMarioBros": "马里奥 | 超级马里奥",
     "Snake": "贪吃蛇",
     "Tetris": "俄罗斯方块",
     "Gomoku": "五子棋",
     "StarCraft": "星际争霸 | 星际",
 }
-# These count only if nothing clearer is named: 倒立摆 beside CartPole, a collection beside one of its members.
+# These count only if nothing clearer is named: 倒立摆 beside CartPole, a collection beside one of its members, a game
+# whose name is a common word.
 WEAK_ENV_NAMES = frozenset(
-    {"倒立摆", "Atari", "MPE", "PettingZoo", "Minari", "D4RL", "DMControl", "MiniGrid", "Procgen"})
+    {"倒立摆", "MPE", "PettingZoo", "Minari", "D4RL", "DMControl", "Procgen", *COLLECTIONS, "Adventure", "Alien",
+     "Assault", "Carnival", "Defender", "Hero", "Phoenix", "Venture"})
 
 # A setting's further names; rlcore's own are always known. Where an algorithm has no such setting, the plan says so.
 SETTINGS: dict[str, str] = {
@@ -457,6 +473,7 @@ SETTINGS: dict[str, str] = {
         "bit | num bits | n bits | number of bits | bit length | string length | bit string length | of length | "
         "dimensional | 比特 | 比特数 | 个比特 | 个位 | 位数 | 位"
     ),
+    "max_episode_steps": "max episode steps | episode limit | time limit | 时间限制",
     "hindsight": "hindsight share | hindsight ratio | HER ratio | HER share | share of hindsight",
     "save_every": "save freq | save every | checkpoint every | checkpoint interval | 保存间隔",
 }

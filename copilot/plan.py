@@ -14,6 +14,7 @@ from typing import Any
 
 from copilot.lexicon import (
     ALGORITHMS,
+    COLLECTIONS,
     FAMILIES,
     HINDSIGHT,
     INCLUDED,
@@ -47,6 +48,7 @@ _CONTINUOUS = re.compile(r"(?<!not )(?<!non-)(?<![a-z])continuous(?!\s*=\s*false
                          r"连续(?!\s*[\d一二三四五六七八九十百]|训练)", re.IGNORECASE)
 _FIRST = ("CartPole-v1", "Pendulum-v1")    # quick ones, where no environment is named
 _WITH_GOALS = "rlcore/BitFlip-v0"    # likewise, for hindsight
+_HOW = re.compile(r"\bhow\b|怎么|如何|怎样", re.IGNORECASE)
 _GPU = re.compile(r"(?<!no )(?<!without )(?<![a-z])(?:gpus?|cuda)(?![a-z])", re.IGNORECASE)
 _GENERAL = {"num_envs", "env_steps", "seed", "target_return"}    # mean the same whatever the algorithm
 _OF_RUN = ("env_steps", "seed", "target_return", "evaluate_episodes", "record_video")
@@ -81,6 +83,7 @@ class TrainingPlan:
             raise ConfigError(problem)
         checked = to_dict(catalog.config_for(self.algo, self.env, self.params))
         object.__setattr__(self, "env_options", catalog.options_for(self.env, self.env_options))
+        object.__setattr__(self, "record_video", self.record_video and catalog.environment(self.env).films)
         self._check_hindsight(checked.get("n_step", 1))
         object.__setattr__(self, "algo", catalog.algorithm(self.algo).name)
         object.__setattr__(self, "params", {name: checked[name] for name in self.params})
@@ -136,6 +139,8 @@ def plan_from_text(request: str) -> TrainingPlan | Refusal | None:
     text = tidy(request)
     named, places = algorithms(text), environments(text)
     methods = named or mentions_in(text, [("hindsight", pattern(HINDSIGHT.names))])    # "use HER on …" orders a run
+    if not methods and _HOW.search(text) and {one.key for one in places} <= COLLECTIONS.keys():
+        return None    # how to use Atari: its page says
     return _decide(text, named, places) if asks_to_train(text, methods, places) else None
 
 
@@ -197,6 +202,10 @@ def _method(name: str) -> _Method:
 
 def _place(name: str, written: str, continuous: bool) -> _Place:
     current = {base(one): one for one in catalog.ENVIRONMENTS}
+    if name in COLLECTIONS:
+        first = COLLECTIONS[name]
+        return _Place(first, frozenset({catalog.environment(first).acts}),
+                      note=f"{name} is many environments; {first} is a good first one.")
     if continuous and f"{name}Continuous" in current:
         name = f"{name}Continuous"
     if name in current:
@@ -206,9 +215,10 @@ def _place(name: str, written: str, continuous: bool) -> _Place:
         if asked is not None and asked > latest:
             return _Place(f"{name}-v{asked}")
         note = f"{name}-v{asked} is now {newest}." if asked not in (None, latest) else ""
+        note += " Its actions are sticky." if note and newest.startswith("ALE/") else ""
         return _Place(newest, frozenset({catalog.environment(newest).acts}), note=note)
     for family in FAMILIES:
-        if name in family.names.split():
+        if {name, re.split("[/-]", name)[0]} & {*family.names.split()}:
             acts = family.acts & {"continuous"} if continuous else family.acts
             return _Place(name, acts or family.acts, family)
     return _Place(_clean(name))
@@ -391,7 +401,7 @@ def _draft(bare: str, algo: str, env: str, variants: Mapping[Variant, object], n
     own, title, said = _own(algo), catalog.algorithm(algo).title, list(notes)
     options, back = {item.name: item for item in catalog.option_settings(env)}, variants.get(HINDSIGHT)
     wishes = read_wishes(bare, [*own.values(), *options.values(), *[SHARE] * bool(back)])
-    takes = {*own, "learning_rate_decay"} if "learning_rate_steps" in own else {*own}    # one said as the other
+    takes = {*own, *options} | ({"learning_rate_decay"} if "learning_rate_steps" in own else set())    # said as steps
     values = {one.setting: value for one, value in variants.items() if one.setting in takes} | wishes.values
     for one in variants:
         said += _unheeded(algo, one, variants[one]) if one.setting not in takes and one is not HINDSIGHT else []
@@ -499,7 +509,9 @@ def _asked(plan: TrainingPlan) -> dict[str, Any]:
     """What makes this plan differ from the plain one for its algorithm and environment."""
     usual = {"env_steps": catalog.preset(plan.algo, plan.env).env_steps, "seed": 1, "target_return": None,
              "evaluate_episodes": 20, "hindsight": catalog.hindsight(plan.algo, plan.env)}
-    return {**plan.params, **plan.env_options} | {
+    options = {item.name: item.default for item in catalog.option_settings(plan.env)}
+    chosen = {name: value for name, value in plan.env_options.items() if value != options[name]}
+    return {**plan.params, **chosen} | {
         name: getattr(plan, name) for name in usual if getattr(plan, name) != usual[name]}
 
 
@@ -523,7 +535,8 @@ def describe(plan: TrainingPlan) -> str:
     lines += ["", f"Settings: {preset.source}. Afterwards: {then}."]
     if place.solved_at is not None:
         lines.append(f"A mean return of {place.solved_at:g} counts as solved.")
-    return "\n".join(lines + [f"- {note}" for note in plan.notes])
+    missing = catalog.missing_extra(plan.env)
+    return "\n".join(lines + [f"- {note}" for note in (*plan.notes, *[missing] * bool(missing))])
 
 
 def _cell(value: object) -> str:

@@ -82,7 +82,8 @@ def _algorithm_names() -> Names:
 
 @lru_cache(maxsize=1)
 def _environment_names() -> Names:
-    names = {name: spoken(name) for family in lexicon.FAMILIES for name in family.names.split()}
+    names = {name: spoken(name) for name in lexicon.COLLECTIONS}
+    names |= {name: spoken(name) for family in lexicon.FAMILIES for name in family.names.split()}
     names |= {base(one.id): f"{spoken(base(one.id))} | {one.title}" for one in catalog.ENVIRONMENTS.values()}
     names |= {name: f"{names[name]} | {others}" for name, others in lexicon.ENV_NAMES.items()}
     head = r"(?:(?:ale|gymnasium|dm_control|rlcore)/)?"
@@ -100,13 +101,22 @@ def algorithms(text: str) -> list[Mention]:
     return mentions_in(text, _algorithm_names())
 
 
+_OF_A_COLLECTION = re.compile(r"(?<![\w./-])(?:ALE/|(?:MiniGrid|BabyAI)-)[\w-]+?-v\d+(?!\w)", re.IGNORECASE)
+
+
 def environments(text: str) -> list[Mention]:
     """The environments of the field that a text names, by their id without version; the clearest first.
 
     Where there is none, what is written like an id (`Foo-v3`, `gym.make("Foo")`), under its own name.
     """
     weak = lexicon.WEAK_ENV_NAMES
-    found = sorted(mentions_in(text, _environment_names()), key=lambda one: one.key in weak or one.text in weak)
+    found = mentions_in(text, _environment_names())
+    known = {one.lower().rpartition("-v")[0] for one in catalog.ENVIRONMENTS}
+    for match in _OF_A_COLLECTION.finditer(text):    # one that is not listed is none of those whose names it contains
+        if match.group().lower().rpartition("-v")[0] not in known:
+            found = [one for one in found if one.end <= match.start() or match.end() <= one.start]
+            found.append(Mention(match.group(), *match.span(), match.group()))
+    found.sort(key=lambda one: one.key in weak or one.text in weak)
     ids = re.compile(r"""make\(\s*(["'])(?P<made>.{1,60}?)\1\s*[,)]|"""
                      r"(?<![\w./-])[A-Za-z][\w./:]*(?:-[A-Za-z]\w*)*[-_]v\d+(?!\w)")
     unknown = (Mention(match["made"] or match.group(), *match.span(), match.group()) for match in ids.finditer(text))

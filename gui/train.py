@@ -27,6 +27,7 @@ from rlcore.catalog import (
     config_class,
     config_for,
     hindsight,
+    missing_extra,
     option_settings,
     preset,
     refusal,
@@ -43,7 +44,7 @@ _TARGET = Setting("target_return", "float", None,
 _EPISODES = Setting("evaluate_episodes", "int", 20, "episodes played after training to measure the agent", 1, None,
                     "episodes")
 _VIDEO = Setting("record_video", "bool", True, "record a video of the trained agent", None, None, "")
-_RUN = (_STEPS, _SEED, _TARGET, _EPISODES, _VIDEO)
+_SHOWN = 12    # environments of a family; further ones are folded
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,12 @@ def of_goals(draft: Draft) -> list[Setting]:
 
 def of_run(draft: Draft) -> list[Setting]:
     """The settings of a draft that are not its algorithm's."""
-    return [*_RUN, *option_settings(draft.env), *of_goals(draft)]
+    return [_STEPS, _SEED, *of_end(draft), *option_settings(draft.env), *of_goals(draft)]
+
+
+def of_end(draft: Draft) -> list[Setting]:
+    """When to stop and what follows; a film, where the environment can be drawn."""
+    return [_TARGET, _EPISODES, *[_VIDEO] * ENVIRONMENTS[draft.env].films]
 
 
 def usual(draft: Draft) -> dict[str, str]:
@@ -141,7 +147,7 @@ def groups(draft: Draft) -> list[tuple[str, list[Setting]]]:
     about = [*option_settings(draft.env), *of_goals(draft)]
     return [("Common", [_STEPS, _SEED, *about, *first]),
             (f"All {algorithm(draft.algo).title} settings", list(items.values())),
-            ("Stop early, evaluate, record", [_TARGET, _EPISODES, _VIDEO])]
+            ("Stop early, evaluate, record", of_end(draft))]
 
 
 def form_html(draft: Draft) -> str:
@@ -152,16 +158,22 @@ def form_html(draft: Draft) -> str:
 
 
 def environment_cards(draft: Draft, family: str) -> str:
-    """One family's environments; the chosen one is marked."""
+    """One family's environments, the first ones in sight; the chosen one is marked."""
     listed = [entry for entry in ENVIRONMENTS.values() if entry.family == family]
     choices = [Card(entry.id, entry.title, entry.summary, _facts(entry)) for entry in listed]
-    return cards(choices, draft.env, "Environment")
+    shown = notice(missing_extra(listed[0].id)) + cards(choices[:_SHOWN], draft.env, "Environment")
+    if more := choices[_SHOWN:]:
+        is_open = "open" if draft.env in {one.value for one in more} else ""
+        title = f"More of {family}"
+        shown += (f'<details class="fold" {is_open}><summary>{escape(title)} <span>{len(more)}</span></summary>'
+                  f"{cards(more, draft.env, title)}</details>")
+    return shown
 
 
 def _facts(entry: Environment) -> tuple[str, ...]:
     actions = f"{entry.act_dim} actions" if entry.acts == "discrete" else f"{entry.act_dim}-D continuous"
     solved = (f"solved at {short(entry.solved_at)}",) if entry.solved_at is not None else ()
-    return (actions, *solved)
+    return (*[entry.sees] * bool(entry.sees), actions, *solved)
 
 
 def algorithm_cards(draft: Draft) -> str:
@@ -199,6 +211,8 @@ def _grouped(text: str) -> str:
 
 def launch(draft: Draft, root: Path) -> tuple[str, str]:
     """Start training: the new run's id and an empty text, or no id and the reason."""
+    if missing := missing_extra(draft.env):
+        return "", missing
     try:
         script = render(plan_of(draft))
         return runs.launch(script, f"{draft.algo}-{draft.env}", root=root).name, ""

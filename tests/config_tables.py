@@ -1,7 +1,8 @@
-"""The tables of settings and presets in corpus/docs, made from the config dataclasses and the catalogue.
+"""The tables in corpus/docs of settings, presets and environments, made from the config dataclasses and the catalogue.
 
 `python -m tests.config_tables` rewrites every block between `<!-- config:NAME -->` and `<!-- /config -->`, and every
-one between `<!-- presets:NAME -->` and `<!-- /presets -->`.
+one between `<!-- presets:NAME -->` and `<!-- /presets -->` or `<!-- environments:FAMILY -->` and
+`<!-- /environments -->`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from rlcore.catalog import ENVIRONMENTS, Preset, config_class
 from rlcore.config import Setting, settings
 
 DOCS = Path(__file__).resolve().parents[1] / "corpus" / "docs"
-_BLOCK = re.compile(r"(<!-- (config|presets):(\w+) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
+_BLOCK = re.compile(r"(<!-- (config|presets|environments):(\w+) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
 
 
 def settings_table(algo: str) -> str:
@@ -39,7 +40,22 @@ def presets_table(algo: str) -> str:
     rows = ["| environment | env steps | settings | source |", "|---|---|---|---|"]
     for one, names in shared:
         changed = ", ".join(f"`{name}: {as_yaml(value)}`" for name, value in one.config.items())
-        rows.append(f"| {', '.join(names)} | {one.env_steps:,} | {changed} | {one.source} |")
+        rows.append(f"| {_homes(names)} | {one.env_steps:,} | {changed} | {one.source} |")
+    return "\n".join(rows)
+
+
+def _homes(names: list[str]) -> str:
+    """Environments that share a preset; of a crowd the first two and how many there are."""
+    if len(names) <= 15:
+        return ", ".join(names)
+    return f"{', '.join(names[:2])}, … ({len(names)} of {ENVIRONMENTS[names[0]].family})"
+
+
+def environments_table(family: str) -> str:
+    """One row per environment of a family."""
+    rows = ["| id | name | actions | time limit | what is to be done |", "|---|---|---|---|---|"]
+    rows += [f"| `{place.id}` | {place.title} | {place.act_dim} | {place.max_steps:,} | {place.summary} |"
+             for place in ENVIRONMENTS.values() if place.family == family]
     return "\n".join(rows)
 
 
@@ -71,13 +87,13 @@ def span(item: Setting) -> str:
 
 def refreshed(text: str) -> str:
     """A page with its tables made anew."""
-    makers = {"config": settings_table, "presets": presets_table}
+    makers = {"config": settings_table, "presets": presets_table, "environments": environments_table}
     return _BLOCK.sub(lambda block: f"{block[1]}{makers[block[2]](block[3])}\n{block[4]}", text)
 
 
 def main() -> None:
     """Rewrite the pages whose tables are out of date."""
-    for page in sorted(DOCS.glob("*.md")):
+    for page in sorted(DOCS.rglob("*.md")):
         old = page.read_text()
         if (new := refreshed(old)) != old:
             page.write_text(new)

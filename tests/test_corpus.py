@@ -215,10 +215,18 @@ def test_settings_named_beside_the_table_exist(algo: str) -> None:
     assert set(re.findall(r"`(\w+): [^`]+`", text)) <= known
 
 
-def test_every_environment_has_a_section() -> None:
-    found = [title for path in (DOCS / "environments").glob("*.md") for title in headings(path, 2)]
+def test_every_environment_has_a_section_or_as_one_of_many_a_row() -> None:
+    pages = sorted((DOCS / "environments").glob("*.md"))
+    found = [title for path in pages for title in headings(path, 2)]
+    found += [row for path in pages for row in re.findall(r"^\| `([^`]+)` \|", prose(path), re.MULTILINE)]
     missing = [name for name in catalog.ENVIRONMENTS if not any(re.search(rf"\b{name}\b", title) for title in found)]
     assert missing == []
+
+
+@pytest.mark.parametrize("path", sorted((DOCS / "environments").glob("*.md")), ids=page_name)
+def test_the_tables_of_environments_are_those_of_the_catalogue(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert refreshed(text) == text, "out of date: run `python -m tests.config_tables`"
 
 
 # --- errors

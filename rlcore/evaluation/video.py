@@ -22,6 +22,8 @@ from rlcore.protocols import Agent
 from rlcore.restore import Encoder, Which, load_player
 from rlcore.spaces import Actions
 
+_SIDE = 336    # pixels: smaller images, such as what an agent sees of an Atari game, are enlarged to about this
+
 
 def record_video(agent: Agent | str | Path, env: str | Factory | None = None, path: str | Path | None = None, *,
                  which: Which = "last", seed: int = 0, max_steps: int = 2000,
@@ -110,6 +112,8 @@ def _frame(env: Env) -> Array:
     if drawn is None or drawn[0] is None:
         raise NotImplementedError("render() returned no image.")
     image: Array = np.asarray(drawn[0], dtype=np.uint8)
+    factor = max(1, _SIDE // max(image.shape[:2]))
+    image = image.repeat(factor, 0).repeat(factor, 1)
     height, width = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2  # H.264 wants even sides
     return image[:height, :width]
 

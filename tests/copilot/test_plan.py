@@ -133,6 +133,32 @@ ORDERS = [
      {"exploration": "ornstein_uhlenbeck", "actor_learning_rate": 2e-4, "learning_rate": 2e-3}),
     ("train PPO with a KL penalty on CartPole", "ppo", "CartPole-v1", {"surrogate": "kl_penalty"}),
     ("train IQN on CartPole for 40k frames", "iqn", "CartPole-v1", {"env_steps": 40_000}),
+    ("train PPO on Pong", "ppo", "ALE/Pong-v5", {}),
+    ("DQN on Breakout for 1M steps", "dqn", "ALE/Breakout-v5", {"env_steps": 1_000_000}),
+    ("训练DQN玩打砖块", "dqn", "ALE/Breakout-v5", {}),
+    ("用PPO训练Pong", "ppo", "ALE/Pong-v5", {}),
+    ("在打砖块上用DQN", "dqn", "ALE/Breakout-v5", {}),
+    ("train rainbow on atari", "rainbow", "ALE/Pong-v5", {}),
+    ("PPO on ALE/Tennis-v5, 16 envs", "ppo", "ALE/Tennis-v5", {"num_envs": 16}),
+    ("train QR-DQN on Ms. Pac-Man", "qrdqn", "ALE/MsPacman-v5", {}),
+    ("train PPO on Montezuma’s Revenge", "ppo", "ALE/MontezumaRevenge-v5", {}),
+    ("train DQN on PongNoFrameskip-v4", "dqn", "ALE/Pong-v5", {}),
+    ("train PPO on MiniGrid DoorKey", "ppo", "MiniGrid-DoorKey-5x5-v0", {}),
+    ("PPO on DoorKey 8x8 with 32 envs", "ppo", "MiniGrid-DoorKey-8x8-v0", {"num_envs": 32}),
+    ("recurrent PPO on MiniGrid Memory", "ppo", "MiniGrid-MemoryS7-v0", {"core": "lstm"}),
+    ("train PPO on four rooms", "ppo", "MiniGrid-FourRooms-v0", {}),
+    ("FrozenLake with DQN", "dqn", "FrozenLake-v1", {}),
+    ("train DQN on FrozenLake 8x8", "dqn", "FrozenLake8x8-v1", {}),
+    ("用DQN训练冰湖", "dqn", "FrozenLake-v1", {}),
+    ("solve taxi with DQN", "dqn", "Taxi-v4", {}),
+    ("train PPO on blackjack", "ppo", "Blackjack-v1", {}),
+    ("train SAC on CarRacing", "sac", "CarRacing-v3", {}),
+    ("run SAC on the hardcore bipedal walker", "sac", "BipedalWalkerHardcore-v3", {}),
+    ("train a PPO agent on Pusher", "ppo", "Pusher-v5", {}),
+    ("train TD3 on point chasing", "td3", "rlcore/PointChasing-v0", {"record_video": False}),
+    ("用PPO训练股票交易", "ppo", "rlcore/StockTrading-v0", {"record_video": False}),
+    ("solve MontezumaRevenge while others play Atari", "ppo", "ALE/MontezumaRevenge-v5", {}),
+    ("train PPO on CartPole, a defender of balance", "ppo", "CartPole-v1", {}),
 ]
 
 
@@ -149,6 +175,9 @@ def test_an_order_becomes_the_plan_it_describes(sentence, algo, env, wanted):
 
 @pytest.mark.parametrize("sentence", [
     "why does PPO clip the ratio?",
+    "how do I use Atari with rlcore?",
+    "How can I set up MiniGrid?",
+    "如何使用Atari游戏",
     "What is the difference between DQN and SAC?",
     "which algorithm should I use to train LunarLander?",
     "What learning rate should I use for PPO on CartPole?",
@@ -193,7 +222,7 @@ REFUSALS = [
     ("train CrossQ on CartPole", "CrossQ needs a continuous action space", "ppo", "CartPole-v1"),
     ("train PPO-Lagrangian on CartPole", "CartPole-v1 does not say", "ppo_lagrangian", "rlcore/CartPoleBounds-v0"),
     ("safe PPO for the hopper", "Hopper-v5 does not say", "ppo_lagrangian", "rlcore/HalfCheetahVelocity-v5"),
-    ("run SAC on Breakout", "SAC needs a continuous action space", "dqn", "LunarLander-v3"),
+    ("run SAC on Breakout", "SAC needs a continuous action space", "dqn", "ALE/Breakout-v5"),
     ("训练DQN玩FetchReach", "DQN needs a discrete action space", "sac", "Reacher-v5"),
     ("A3C on LunarLander with 4 envs", "rlcore does not have A3C yet", "a2c", "LunarLander-v3"),
     ("用CrossQ训练Walker2d", "rlcore does not have CrossQ yet", "sac", "Walker2d-v5"),
@@ -226,9 +255,18 @@ REFUSALS = [
     ("train Frobnicate on LunarLander", "'Frobnicate' is an unknown algorithm", "ppo", "LunarLander-v3"),
     ("用PPO训练魔方世界", "'魔方世界' is an unknown environment", "ppo", "CartPole-v1"),
     ("train Frobnicate on CartPole", "'Frobnicate' is an unknown algorithm", "ppo", "CartPole-v1"),
-    ("train DQN on Breakout for 1M steps", "Breakout (Atari) is not bundled yet; rl.train takes it by its id once "
-     "rl-copilot[atari] is installed.", "dqn", "LunarLander-v3"),
-    ("训练DQN玩打砖块", "Breakout (Atari) is not bundled yet", "dqn", "LunarLander-v3"),
+    ("train DQN on ALE/Backgammon-v5 for 1M steps", "ALE/Backgammon-v5 (Atari) is not bundled yet; rl.train takes it "
+     "by its id once rl-copilot[atari] is installed.", "dqn", "ALE/Pong-v5"),
+    ("train DQN on ALE/Pacman-v5", "ALE/Pacman-v5 (Atari) is not bundled yet", "dqn", "ALE/Pong-v5"),
+    ("train DQN on ALE/Blackjack-v5", "ALE/Blackjack-v5 (Atari) is not bundled yet", "dqn", "ALE/Pong-v5"),
+    ("PPO on MiniGrid-KeyCorridorS4R3-v0", "rl-copilot[minigrid] is installed", "ppo", "MiniGrid-DoorKey-5x5-v0"),
+    ("train PPO on BabyAI-GoToLocal-v0", "BabyAI-GoToLocal-v0 (MiniGrid) is not bundled", "ppo",
+     "MiniGrid-DoorKey-5x5-v0"),
+    ("train TD3 on atari", "TD3 needs a continuous action space, but ALE/Pong-v5 has a discrete one", "dqn",
+     "ALE/Pong-v5"),
+    ("train PPO on MinAtar", "MinAtar (MinAtar) is not bundled yet", "ppo", "LunarLander-v3"),
+    ("train DQN on CarRacing", "CarRacing-v3 has a continuous (Box) one", "sac", "CarRacing-v3"),
+    ("用SAC训练FinRL", "FinRL (trading) is not bundled yet", "sac", "rlcore/StockTrading-v0"),
     ("train sac with hindsight replay on half cheetah", "has no goals", "sac", "HalfCheetah-v5"),
     ("train QMIX on CartPole", "QMIX trains several agents together", "dqn", "CartPole-v1"),
     ("VDN on simple_tag with continuous actions", "VDN needs a discrete action space", "dqn", "CartPole-v1"),
@@ -293,6 +331,27 @@ def test_an_offer_keeps_the_bits_and_says_hindsight():
     assert plan_from_text(refusal.alternative).env_options == {"bits": 10}
 
 
+@pytest.mark.parametrize(("sentence", "options"), [
+    ("train DQN on Breakout with episodic life and reward clipping", {"episodic_life": True, "reward_clip": True}),
+    ("train DQN on Breakout, reward_clip=true", {"reward_clip": True}),
+    ("train DQN on Breakout", {}),
+    ("train DQN on cliff walking", {"max_episode_steps": 200}),
+    ("train DQN on cliff walking with a time limit of 500", {"max_episode_steps": 500}),
+])
+def test_a_plan_holds_what_its_environment_is_made_with(sentence, options):
+    plan = plan_from_text(sentence)
+    assert isinstance(plan, TrainingPlan), plan
+    assert (plan.env_options, plan.notes) == (options, ())
+    assert to_row(plan, "x")["params"].keys() <= {"total_timesteps", *options}
+
+
+def test_a_plan_says_what_must_be_installed_first(monkeypatch):
+    plan = plan_from_text("train PPO on Pong")
+    assert "pip install" not in describe(plan)
+    monkeypatch.setitem(catalog._PACKAGES, "atari", "not_installed")
+    assert 'pip install "rl-copilot[atari]"' in describe(plan)
+
+
 def test_a_question_about_hindsight_is_no_order():
     for question in ("what is HER?", "why does HER help on BitFlip?", "DQN with HER on BitFlip does not learn"):
         assert plan_from_text(question) is None
@@ -324,6 +383,11 @@ NOTES = [
     ("train PPO on CartPole-v0", "CartPole-v0 is now CartPole-v1"),
     ("train PPO on Hopper on my GPU", 'device="cuda"'),
     ("train PPO", "No environment was named"),
+    ("train PPO on atari", "Atari is many environments; ALE/Pong-v5 is a good first one."),
+    ("用DQN训练雅达利", "Atari is many environments; ALE/Pong-v5 is a good first one."),
+    ("train PPO on MiniGrid", "MiniGrid is many environments; MiniGrid-DoorKey-5x5-v0 is a good first one."),
+    ("train PPO on PongNoFrameskip-v4", "Pong-v4 is now ALE/Pong-v5. Its actions are sticky."),
+    ("train PPO on CartPole with episodic life", "PPO has no setting for episodes of single lives; left out."),
     ("solve CartPole", "No algorithm was named"),
     ("train PPO on CartPole for half an hour", "left out: an hour"),
     ("evaluate every 50 episodes while you train DQN on CartPole", "eval_every=50 is left out"),
@@ -360,13 +424,24 @@ def test_a_known_request_that_names_nothing_is_refused():
 
 
 @pytest.mark.parametrize("name", sorted(catalog.ALGORITHMS))
-@pytest.mark.parametrize("env", sorted(catalog.ENVIRONMENTS))
+@pytest.mark.parametrize("env", [one.id for one in catalog.ENVIRONMENTS.values() if not one.extra or one.id in (
+    "ALE/Breakout-v5", "MiniGrid-DoorKey-8x8-v0")])
 def test_every_pair_of_the_catalogue_is_understood(name, env):
     entry = catalog.algorithm(name)
     for said in (name, entry.title, entry.long_title):
         result = plan_from_text(f"train {said} on {env} with 2 envs")
         assert isinstance(result, Refusal if catalog.refusal(name, env) else TrainingPlan), result
         assert result.env == env
+
+
+@pytest.mark.parametrize("place", catalog.ENVIRONMENTS.values(), ids=lambda place: place.id)
+def test_an_environment_is_known_by_its_id_and_by_its_name(place):
+    algo = "ppo" if place.acts == "discrete" else "sac"
+    for said in (place.id, place.title):
+        plan = plan_from_text(f"train {algo} on {said}")
+        assert isinstance(plan, TrainingPlan), plan
+        assert plan.env == place.id
+        assert not [note for note in plan.notes if "left out" in note or "named" in note]
 
 
 def test_every_algorithm_name_stands_for_one_algorithm():
@@ -377,6 +452,7 @@ def test_every_algorithm_name_stands_for_one_algorithm():
 def test_every_environment_name_stands_for_one_environment():
     said = {name: one for one, names in lexicon.ENV_NAMES.items() for name in names.split(" | ")}
     said |= {lexicon.spoken(name): name for family in lexicon.FAMILIES for name in family.names.split()}
+    said |= {name: name for name in lexicon.COLLECTIONS}
     said |= {one.title: base(one.id) for one in catalog.ENVIRONMENTS.values()}
     assert not [(name, key) for name, key in said.items() if [one.key for one in environments(f"on {name} x")] != [key]]
 

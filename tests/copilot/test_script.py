@@ -20,7 +20,9 @@ from rlcore.config import ConfigError, settings, to_dict
 from rlcore.runs import open_run
 
 ROOT = Path(__file__).resolve().parents[2]
-PAIRS = [(algo, env) for algo in catalog.ALGORITHMS for env in catalog.ENVIRONMENTS if not catalog.refusal(algo, env)]
+FEW = [one.id for one in catalog.ENVIRONMENTS.values() if not one.extra or one.id in (
+    "ALE/Breakout-v5", "MiniGrid-MemoryS7-v0")]
+PAIRS = [(algo, env) for algo in catalog.ALGORITHMS for env in FEW if not catalog.refusal(algo, env)]
 
 
 def plan_with_everything_changed(algo: str) -> TrainingPlan:
@@ -63,7 +65,8 @@ def test_a_script_holds_its_plan_and_nothing_else(plan, monkeypatch):
     module: dict[str, object] = {"__name__": "imported"}    # so that it does not train
     exec(compile(script, "train.py", "exec"), module)
     assert to_dict(module["CONFIG"]) == plan.config
-    assert module["RUN"] == f"runs/{plan.algo}-{plan.env}-seed{plan.seed}".replace("rlcore/", "rlcore-")
+    folder = plan.env.replace("/", "-")
+    assert module["RUN"] == f"runs/{plan.algo}-{folder}-seed{plan.seed}"
     called = calls(script)
     assert [ast.literal_eval(one) for one in called["train"].args[:2]] == [plan.algo, plan.env]
     wanted = {"env_steps": plan.env_steps, "seed": plan.seed}

@@ -11,7 +11,7 @@ import pytest
 from copilot.plan import TrainingPlan, plan_from_text
 from gui import train
 from gui.train import Draft
-from rlcore import runs
+from rlcore import catalog, runs
 from rlcore.catalog import ALGORITHMS, ENVIRONMENTS, config_for, refusal
 from rlcore.config import ConfigError, to_dict
 
@@ -69,7 +69,8 @@ def names_in(html: str) -> list[str]:
     return re.findall(r'data-pick="(\w+)"', html)
 
 
-@pytest.mark.parametrize("env", ENVIRONMENTS)
+@pytest.mark.parametrize("env", [one.id for one in ENVIRONMENTS.values() if not one.extra or one.id in (
+    "ALE/Breakout-v5", "MiniGrid-Empty-5x5-v0")])
 def test_every_algorithm_has_one_card_and_those_that_cannot_learn_come_last_and_folded(env: str) -> None:
     able, _, unable = train.algorithm_cards(Draft(env=env)).partition("<details")
     assert names_in(able)[0] == "ppo"
@@ -182,6 +183,61 @@ def test_every_environment_has_a_card() -> None:
     shown = "".join(train.environment_cards(Draft(), family) for family in train.FAMILIES)
     assert all(f'data-pick="{name}"' in shown for name in ENVIRONMENTS)
     assert "solved at 475" in shown
+
+
+def test_a_large_family_shows_its_best_known_environments_and_folds_the_rest() -> None:
+    shown, _, more = train.environment_cards(Draft(), "Atari").partition("<details")
+    first = re.findall(r'data-pick="([^"]+)"', shown)
+    assert first[:2] == ["ALE/Pong-v5", "ALE/Breakout-v5"]
+    assert len(first) == 12
+    assert 'data-pick="ALE/Tennis-v5"' in more
+    assert "4 frames of 84 × 84 pixels" in shown
+    assert "28224" not in shown + more
+    assert "<details class=\"fold\" >" in train.environment_cards(Draft("ALE/Pong-v5"), "Atari")
+    assert "<details class=\"fold\" open>" in train.environment_cards(Draft("ALE/Tennis-v5"), "Atari")
+    assert "<details" not in train.environment_cards(Draft(), "MuJoCo")
+
+
+def test_without_its_optional_part_a_family_is_shown_with_the_command_and_nothing_is_launched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert "pip install" not in train.environment_cards(Draft(), "Atari")
+    monkeypatch.setitem(catalog._PACKAGES, "atari", "not_installed")
+    shown = train.environment_cards(Draft(), "Atari")
+    assert "Atari needs an optional part. Install it with: pip install &quot;rl-copilot[atari]&quot;" in shown
+    assert 'data-pick="ALE/Pong-v5"' in shown
+    assert "pip install" not in train.environment_cards(Draft(), "toy text")
+    run_id, error = train.launch(Draft("ALE/Pong-v5"), tmp_path)
+    assert (run_id, error.partition(".")[0]) == ("", "Atari needs an optional part")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_drawn_has_no_field_for_a_video() -> None:
+    draft = Draft("rlcore/StockTrading-v0")
+    assert "record_video" not in train.texts(draft)
+    assert "record_video" not in train.review(draft)[0]
+    assert "record_video" in train.texts(replace(draft, env="Pendulum-v1"))
+    plan = plan_from_text("train SAC on StockTrading for 9k steps")
+    assert isinstance(plan, TrainingPlan)
+    assert train.plan_of(train.draft_of(plan)) == plan
+
+
+@pytest.mark.parametrize(("sentence", "options"), [
+    ("train DQN on Breakout with episodic life", {"episodic_life": True}), ("train PPO on Pong", {}),
+    ("train DQN on cliff walking", {"max_episode_steps": 200})])
+def test_what_an_environment_is_made_with_survives_the_way_through_the_form(
+    sentence: str, options: dict[str, object],
+) -> None:
+    plan = plan_from_text(sentence)
+    assert isinstance(plan, TrainingPlan)
+    again = train.plan_of(train.draft_of(plan))
+    assert (again, again.env_options) == (plan, options)
+
+
+@pytest.mark.parametrize("env", [entry.id for entry in ENVIRONMENTS.values() if entry.extra or entry.family in (
+    "toy text", "trading, chasing")])
+def test_every_game_level_and_small_task_starts_with_a_plan_that_works(env: str) -> None:
+    assert train.review(train.choose_env(Draft(), env))[1] == ""
 
 
 def test_launching_starts_the_script_that_was_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

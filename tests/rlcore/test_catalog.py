@@ -9,40 +9,68 @@ import pytest
 
 from rlcore import catalog
 from rlcore.config import ConfigError
-from rlcore.envs.families import register_family
-from rlcore.envs.make import make_env
+from rlcore.envs.families import is_atari
+from rlcore.envs.make import make_env, make_single, origin_of
 from rlcore.hindsight import look_back
 
 PLACES = list(catalog.ENVIRONMENTS.values())
+FEW = [one for one in PLACES if one.id in ("ALE/Breakout-v5", "MiniGrid-DoorKey-5x5-v0") or not one.extra]
 
 
-def own_clock(env: gym.Env) -> int:
-    """After how many steps an environment without a registered limit ends an episode."""
+def clock(env: gym.Env) -> int | None:
+    """After how many steps an episode is cut off: as registered, as the level says, or by trial."""
+    assert env.spec is not None
+    if is_atari(env.spec):
+        return int(env.spec.kwargs["max_num_frames_per_episode"]) // 4
+    if env.spec.max_episode_steps or hasattr(env.unwrapped, "max_steps"):
+        return env.spec.max_episode_steps or int(env.unwrapped.max_steps)
     env.reset(seed=1)
-    return next(step for step in range(1, 1_000) if env.step(env.action_space.sample())[3])
+    return next((step for step in range(1, 1_000) if env.step(env.action_space.sample())[3]), None)
 
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.id)
 def test_an_environment_has_the_spaces_and_the_time_limit_that_are_listed(place: catalog.Environment):
-    register_family(place.id)
-    env = gym.make(place.id)
-    assert gym.spaces.flatdim(env.observation_space) == place.obs_dim
-    assert isinstance(env.observation_space, gym.spaces.Dict) == place.gives_goals
-    if place.acts == "discrete":
-        assert isinstance(env.action_space, gym.spaces.Discrete)
-        assert env.action_space.n == place.act_dim
-    else:
-        assert isinstance(env.action_space, gym.spaces.Box)
-        assert env.action_space.shape == (place.act_dim,)
-    assert env.spec is not None
-    assert (env.spec.max_episode_steps or own_clock(env)) == place.max_steps
-    if place.solved_at is not None and env.spec.reward_threshold is not None:
-        assert abs(place.solved_at) <= abs(env.spec.reward_threshold) or place.solved_at <= env.spec.reward_threshold
-    env.close()
+    with closing(make_env(place.id)) as made:
+        space, action_space = made.single_observation_space, made.single_action_space
+        assert gym.spaces.flatdim(space) == place.obs_dim
+        if place.acts == "discrete":
+            assert isinstance(action_space, gym.spaces.Discrete)
+            assert action_space.n == place.act_dim
+        else:
+            assert isinstance(action_space, gym.spaces.Box)
+            assert action_space.shape == (place.act_dim,)
+        assert place.gives_goals == (isinstance(space, gym.spaces.Dict) and "desired_goal" in space.spaces)
+        assert bool(place.sees) == (not isinstance(space, gym.spaces.Box) or len(space.shape) > 1
+                                    ) or place.gives_goals
+    with closing(gym.make(origin_of(place.id, {}).spec)) as env:
+        assert clock(env) == place.max_steps
+        threshold = env.spec.reward_threshold
+    if place.solved_at is not None and threshold is not None:
+        assert abs(place.solved_at) <= abs(threshold) or place.solved_at <= threshold
+
+
+def test_what_is_said_to_be_filmed_can_be_drawn(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    for place in FEW:
+        origin = origin_of(place.id, {}, render_mode="rgb_array")
+        if place.films and "mujoco" not in str(origin.spec.entry_point) and place.family != "with costs":
+            with closing(make_single(origin)) as env:
+                env.reset(seed=1)
+                assert env.render().shape[2] == 3
+        elif not place.films:
+            assert "rgb_array" not in origin.spec.entry_point.metadata["render_modes"]
+
+
+def test_a_part_that_is_not_installed_is_named_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch):
+    assert {place.id: why for place in PLACES if (why := catalog.missing_extra(place.id))} == {}
+    monkeypatch.setitem(catalog._PACKAGES, "atari", "not_installed")
+    assert catalog.missing_extra("CartPole-v1") == ""
+    assert catalog.missing_extra("ALE/Pong-v5") == (
+        'Atari needs an optional part. Install it with: pip install "rl-copilot[atari]"')
 
 
 @pytest.mark.parametrize("algo", catalog.ALGORITHMS)
-@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.id)
+@pytest.mark.parametrize("place", FEW, ids=lambda place: place.id)
 def test_every_pair_has_a_config_or_a_reason_why_not(algo: str, place: catalog.Environment):
     reason = catalog.refusal(algo, place.id)
     able = catalog.ALGORITHMS[algo]
@@ -100,7 +128,8 @@ def test_where_hindsight_is_usual_the_preset_has_targets_of_one_step():
 def test_options_of_an_environment_are_checked_and_are_those_of_its_constructor():
     assert catalog.options_for("rlcore/BitFlip-v0", {"bits": 10}) == {"bits": 10}
     assert catalog.options_for("CartPole-v1", {}) == {}
-    for place in PLACES:
+    assert catalog.options_for("CliffWalking-v1", {}) == {"max_episode_steps": 200}    # it has no limit of its own
+    for place in FEW:
         options = {item.name: item.default for item in catalog.option_settings(place.id)}
         with closing(make_env(place.id, options=options)) as env:
             assert gym.spaces.flatdim(env.single_observation_space) == place.obs_dim
@@ -140,7 +169,7 @@ def test_names_are_found_however_they_are_written(written: str, name: str):
 def test_unknown_names_get_the_nearest():
     with pytest.raises(ConfigError, match=r"Unknown algorithm 'poo'; did you mean 'ppo'\? Known: a2c, ddpg, dqn"):
         catalog.algorithm("poo")
-    with pytest.raises(ConfigError, match=r"Unknown environment 'Cartpole'; did you mean 'CartPole-v1'\? Known: Acr"):
+    with pytest.raises(ConfigError, match=r"Unknown environment 'Cartpole'; did you mean 'CartPole-v1'\? `python -m"):
         catalog.environment("Cartpole")
 
 

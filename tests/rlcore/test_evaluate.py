@@ -155,6 +155,19 @@ def test_a_film_may_be_a_gif_and_nothing_else():
         rl.record_video(Zero(), "CartPole-v1", "film.avi")
 
 
+class Watcher(Zero):
+    """Sees pixels."""
+
+    def act(self, obs: np.ndarray, memory: np.ndarray, noise: None = None) -> tuple[np.ndarray, np.ndarray]:
+        return super().act(obs.astype(np.float32), memory, noise)
+
+
+def test_a_film_of_small_pictures_is_enlarged_by_whole_pixels():
+    path = rl.record_video(Watcher(), "ALE/Pong-v5", "film.gif", max_steps=1)
+    with Image.open(path) as image:
+        assert image.size == (336, 336)    # the agent sees 84 × 84
+
+
 class Blind(gym.Env):
     """One step, nothing to see."""
 

@@ -331,11 +331,6 @@ _ATARI: dict[str, Preset] = {
         "capacity": 50_000, "learning_starts": 20_000, "hidden": (512,), "normalize_reward": True,
     }, f"Christodoulou 2019, with a small memory and {_SCALED}"),
 }
-_PONG: dict[str, Preset] = {**_ATARI, "ppo": Preset(1_500_000, {
-    "learning_rate": 5e-4, "learning_rate_decay": "linear", "clip": 0.1, "entropy_coef": 0.01, "shared": True,
-    "hidden": (512,), "activation": "relu",
-}, _OURS)}
-
 # Game, its name as written, how many actions it has, what is to be done: the best known first, the others by name.
 _GAMES = """
 Pong|Pong|6|Bring the ball past the opponent's paddle; the first with 21 points wins.
@@ -406,7 +401,7 @@ Zaxxon|Zaxxon|18|Fly through a fortress seen at an angle.
 def _games() -> list[Environment]:
     rows = [line.split("|") for line in _GAMES.strip().splitlines()]
     return [Environment(f"ALE/{name}-v5", title, "Atari", "discrete", 4 * 84 * 84, int(actions),
-                        18 if name == "Pong" else None, 27_000, summary, _PONG if name == "Pong" else _ATARI,
+                        18 if name == "Pong" else None, 27_000, summary, _ATARI,
                         options=AtariOptions, extra="atari", sees="4 frames of 84 × 84 pixels")
             for name, title, actions, summary in rows]
 
@@ -482,7 +477,7 @@ ENVIRONMENTS: dict[str, Environment] = {
                             "train_every": 1, "n_step": 3, "target_entropy_share": 0.5,
                         }, _OURS),
                         "pqn": Preset(200_000, {
-                            "learning_rate": 2.5e-4, "learning_rate_decay": "linear", "epsilon_steps": 50_000,
+                            "learning_rate": 5e-4, "learning_rate_decay": "linear", "epsilon_steps": 50_000,
                             "q_lambda": 0.9, "epochs": 2, "normalize_reward": True,
                         }, _OURS),
                         "r2d2": Preset(50_000, {

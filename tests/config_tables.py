@@ -1,8 +1,8 @@
-"""The tables in corpus/docs of settings, presets and environments, made from the config dataclasses and the catalogue.
+"""The tables in corpus/docs of settings, presets, results and environments, made from what they tell of.
 
 `python -m tests.config_tables` rewrites every block between `<!-- config:NAME -->` and `<!-- /config -->`, and every
-one between `<!-- presets:NAME -->` and `<!-- /presets -->` or `<!-- environments:FAMILY -->` and
-`<!-- /environments -->`.
+one between `<!-- presets:NAME -->` and `<!-- /presets -->`, `<!-- results:NAME -->` and `<!-- /results -->` or
+`<!-- environments:FAMILY -->` and `<!-- /environments -->`.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from benchmarks.learning import CASES, LONG, kept
 from rlcore.catalog import ENVIRONMENTS, Preset, config_class
 from rlcore.config import Setting, settings
 
 DOCS = Path(__file__).resolve().parents[1] / "corpus" / "docs"
-_BLOCK = re.compile(r"(<!-- (config|presets|environments):(\w+) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
+_BLOCK = re.compile(r"(<!-- (config|presets|results|environments):(\w+) -->\n).*?(<!-- /\2 -->)", re.DOTALL)
 
 
 def settings_table(algo: str) -> str:
@@ -51,6 +52,19 @@ def _homes(names: list[str]) -> str:
     return f"{', '.join(names[:2])}, … ({len(names)} of {ENVIRONMENTS[names[0]].family})"
 
 
+def results_table(algo: str) -> str:
+    """One row per measured task of an algorithm: the mean return of each seed's evaluation."""
+    rows = ["| task | env steps | changes to the preset | mean return of each seed | counts as solved |",
+            "|---|---|---|---|---|"]
+    for case in (*CASES, *LONG):
+        if case.algo == algo and (runs := kept(case)["seeds"]):
+            changed = ", ".join(f"`{name}: {as_yaml(value)}`" for name, value in case.changes.items())
+            scores = ", ".join(f"{one['evaluation']:.4g}" for one in runs.values())
+            solved = "–" if case.goal is None else f"{case.goal:g}"
+            rows.append(f"| {case.name} | {case.env_steps:,} | {changed or '–'} | {scores} | {solved} |")
+    return "\n".join(rows)
+
+
 def environments_table(family: str) -> str:
     """One row per environment of a family."""
     rows = ["| id | name | actions | time limit | what is to be done |", "|---|---|---|---|---|"]
@@ -65,7 +79,7 @@ def as_yaml(value: object) -> str:
             return "null"
         case bool():
             return str(value).lower()
-        case tuple():
+        case tuple() | list():
             return f"[{', '.join(str(item) for item in value)}]"
         case _:
             return str(value)
@@ -87,7 +101,8 @@ def span(item: Setting) -> str:
 
 def refreshed(text: str) -> str:
     """A page with its tables made anew."""
-    makers = {"config": settings_table, "presets": presets_table, "environments": environments_table}
+    makers = {"config": settings_table, "presets": presets_table, "results": results_table,
+              "environments": environments_table}
     return _BLOCK.sub(lambda block: f"{block[1]}{makers[block[2]](block[3])}\n{block[4]}", text)
 
 

@@ -406,7 +406,8 @@ def _games() -> list[Environment]:
             for name, title, actions, summary in rows]
 
 
-_GRID = {"num_envs": 16, "num_minibatches": 8, "entropy_coef": 0.01, "shared": True, "hidden": (128,)}
+_GRID = {"num_envs": 16, "num_minibatches": 8, "learning_rate": 5e-4, "entropy_coef": 0.01, "shared": True,
+         "hidden": (128,)}
 _ROOMS: dict[str, Preset] = {"ppo": Preset(200_000, _GRID, _OURS)}
 _MORE_ROOMS: dict[str, Preset] = {"ppo": Preset(1_000_000, _GRID, "the settings of MiniGrid-DoorKey-5x5-v0")}
 _RECALL: dict[str, Preset] = {"ppo": Preset(

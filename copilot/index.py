@@ -158,6 +158,8 @@ def nearest(vectors: Any, places: NDArray[np.int64], vector: Vectors, limit: int
     """
     import torch
 
+    if not len(places):
+        return {}
     similar = torch.mv(vectors, torch.from_numpy(vector).to(vectors.dtype)).float()
     values, entries = similar.topk(min(limit, len(places)))
     best: dict[int, float] = {}

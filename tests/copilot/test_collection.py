@@ -231,6 +231,13 @@ def test_an_open_collection_reads_only_the_vectors_that_are_new_and_searches_all
     assert vectors_read(other) == 32
 
 
+def test_a_collection_without_a_passage_finds_nothing(tmp_path):
+    (tmp_path / "notes").mkdir()
+    own, embedder = collection(tmp_path / "ix", "mine", new=True), WordEmbedder()
+    own.add([tmp_path / "notes"], embedder)
+    assert CollectionIndex(own.folder).near(embedder.encode_query("anything"), 5) == []
+
+
 def test_a_damaged_database_says_what_helps(own):
     (own.folder / "collection.sqlite").write_bytes(b"nonsense" * 500)
     for suffix in ("-wal", "-shm"):

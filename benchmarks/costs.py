@@ -1,6 +1,7 @@
 """What conveniences cost a short run, and how long PPO takes to solve CartPole: the run where they weigh most.
 
-The least processor seconds of several runs, with and without in turn, because a few percent drown in everything else.
+Processor seconds of many pairs of runs, with and without, each pair in the other order than the one before: a machine's
+pace changes by more than a few percent from minute to minute, within a pair hardly.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from io import StringIO
 from typing import Any
 from unittest.mock import patch
 
-import rlcore as rl
+import numpy as np
 
-ENV_STEPS = 200_000
+import rlcore as rl
+from rlcore.evaluation.statistics import bootstrap_interval, iqm
+
+ENV_STEPS = 100_000
 BARE = {"rows": 1, "checkpoint_s": 1e9, "progress": False}      # rows of metrics cannot be switched off
 ROWS = {"rows": 300}
 
@@ -31,7 +35,7 @@ class Convenience:
 
 
 CONVENIENCES = (
-    Convenience("300 rows of metrics", ROWS),
+    Convenience("a row of metrics per update", ROWS),
     Convenience("progress bar", {"progress": True}),
     Convenience("a checkpoint every second", {"checkpoint_s": 1.0}),
     Convenience("a callback with every row", {"callbacks": [lambda _: None]}, needs=ROWS),
@@ -40,21 +44,32 @@ CONVENIENCES = (
 
 def run(repeats: int, only: str) -> Iterator[str]:
     """The lines of a Markdown table, as they are measured."""
-    yield f"PPO CartPole-v1, 8 envs, {ENV_STEPS:,} steps; least processor seconds of {repeats}."
+    yield (f"PPO CartPole-v1, 8 envs, {ENV_STEPS:,} steps; {repeats} pairs of runs, processor seconds. Cost: "
+           "interquartile mean of the pairs' ratios with its 95 % interval.")
     yield ""
-    yield "| convenience | without | with | cost |"
+    yield "| convenience | without | with | cost (95 % interval) |"
     yield "|---|---|---|---|"
+    _spent(**BARE)                     # the first run of a process also loads what is loaded but once
     for what in CONVENIENCES:
         if only.lower() in what.name.lower():
-            without, added = [], []
-            for _ in range(repeats):
-                without.append(_spent(**BARE | what.needs))
-                added.append(_spent(**BARE | what.needs | what.added))
-            before, after = min(without), min(added)
-            yield f"| {what.name} | {before:.2f} | {after:.2f} | {after / before - 1:+.1%} |"
+            pairs = np.array([_pair(what, swapped=bool(number % 2)) for number in range(repeats)])
+            without, added = np.median(pairs, 0)
+            ratios = pairs[:, 1] / pairs[:, 0]
+            low, high = bootstrap_interval(ratios)
+            yield (f"| {what.name} | {without:.2f} | {added:.2f} | {iqm(ratios) - 1:+.1%} "
+                   f"({low - 1:+.1%} to {high - 1:+.1%}) |")
     seconds = [_solving(seed) for seed in range(1, repeats + 1)]
     yield ""
     yield f"Seconds until the last 100 episodes average 475, per seed: {', '.join(f'{one:.2f}' for one in seconds)}."
+
+
+def _pair(what: Convenience, *, swapped: bool) -> tuple[float, float]:
+    """Seconds without and with it."""
+    options = [BARE | what.needs, BARE | what.needs | what.added]
+    if swapped:
+        after, before = _spent(**options[1]), _spent(**options[0])
+        return before, after
+    return _spent(**options[0]), _spent(**options[1])
 
 
 def _spent(rows: int, **options: Any) -> float:

@@ -65,11 +65,9 @@ def run(repeats: int, only: str) -> Iterator[str]:
 
 def _pair(what: Convenience, *, swapped: bool) -> tuple[float, float]:
     """Seconds without and with it."""
-    options = [BARE | what.needs, BARE | what.needs | what.added]
-    if swapped:
-        after, before = _spent(**options[1]), _spent(**options[0])
-        return before, after
-    return _spent(**options[0]), _spent(**options[1])
+    order = (True, False) if swapped else (False, True)
+    seconds = {added: _spent(**BARE | what.needs | (what.added if added else {})) for added in order}
+    return seconds[False], seconds[True]
 
 
 def _spent(rows: int, **options: Any) -> float:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +33,11 @@ from copilot.embed import Embedder, Progress, Vectors, give_back
 from copilot.words import spaced
 from rlcore.config import ConfigError
 
-_MANY = 100                        # words that are counted in one SQL statement
+_MANY = 500                        # values in one SQL statement
 _WAIT_S = 900                      # how long to wait for another process that builds the same index
 FIELDS = (1.0, 1.0, 1.0, 1.0)      # weights of title, heading, aliases and body in BM25; others gained nothing
+
+_Value = TypeVar("_Value")
 
 
 class Damaged(ConfigError):
@@ -68,7 +70,7 @@ class Words:
         """How many chunks match each of these FTS5 phrases."""
         with self._lock:
             new = [phrase for phrase in dict.fromkeys(phrases) if phrase not in self._counts]
-            for some in (new[start:start + _MANY] for start in range(0, len(new), _MANY)):
+            for some in runs(new):
                 count = "(SELECT count(*) FROM words WHERE words MATCH ?)"
                 (row,) = self._rows(f"SELECT {', '.join([count] * len(some))}", *some)
                 self._counts.update(zip(some, row, strict=True))
@@ -172,6 +174,11 @@ def by_place(counts: Iterable[tuple[int, int]], similarities: Vectors) -> dict[i
     """The similarities of one chunk after the other, of which each has so many."""
     values = iter(similarities.tolist())
     return {place: Closeness(next(values), next(values), tuple(islice(values, count - 2))) for place, count in counts}
+
+
+def runs(values: Sequence[_Value]) -> Iterator[Sequence[_Value]]:
+    """As many as fit into one SQL statement."""
+    return (values[start:start + _MANY] for start in range(0, len(values), _MANY))
 
 
 def quoted(word: str) -> str:

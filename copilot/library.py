@@ -10,7 +10,7 @@ import json
 import re
 import sqlite3
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from heapq import nlargest
@@ -26,12 +26,11 @@ from copilot.chunk import Chunk
 from copilot.collection import Collection
 from copilot.corpus import Document
 from copilot.embed import Embedder, Progress, Vectors
-from copilot.index import FIELDS, Closeness, Damaged, Index, Words, by_place, nearest
+from copilot.index import FIELDS, Closeness, Damaged, Index, Words, by_place, nearest, runs
 
 _SPAN = 2**40                      # places of one part of the library
 _PHRASE = re.compile(r'"(?:[^"]|"")*"')
 _CACHED = 10_000                   # chunks in memory
-_MANY = 500                        # values in one SQL statement
 
 
 class Chunks(Protocol):
@@ -113,7 +112,7 @@ class CollectionIndex(Words):
 
     def closeness(self, vector: Vectors, places: Iterable[int]) -> dict[int, Closeness]:
         """The exact cosine similarities of given chunks to a query."""
-        rows = [row for some in _runs(list(places)) for row in self._rows(
+        rows = [row for some in runs(list(places)) for row in self._rows(
             f"SELECT place, vectors FROM vectors WHERE place IN ({','.join('?' * len(some))})", *some)]
         if not rows:
             return {}
@@ -148,7 +147,7 @@ class CollectionIndex(Words):
         if len(places):
             fresh[:len(places)] = self._fresh[torch.from_numpy(held)]
         end = len(places)
-        for some in _runs(new):
+        for some in runs(new):
             marks = ",".join("?" * len(some))
             rows = self._sql.execute(
                 f"SELECT substr(vectors, 1, ?) FROM vectors WHERE place IN ({marks}) ORDER BY place",
@@ -175,7 +174,7 @@ class CollectionIndex(Words):
                           "Make them again with: rl-copilot doctor --fix") from error
 
     def _alive(self, places: Sequence[int]) -> set[int]:
-        return {place for some in _runs(places) for place, in self._rows(
+        return {place for some in runs(places) for place, in self._rows(
             f"SELECT place FROM vectors WHERE place IN ({','.join('?' * len(some))})", *some)}
 
 
@@ -294,11 +293,6 @@ def _best(scored: Iterable[tuple[int, float]], limit: int) -> dict[int, float]:
     for place, score in nlargest(limit, scored, key=lambda one: one[1]):
         best.setdefault(place, score)
     return best
-
-
-def _runs(places: Sequence[int]) -> Iterator[Sequence[int]]:
-    """As many as fit into one SQL statement."""
-    return (places[start:start + _MANY] for start in range(0, len(places), _MANY))
 
 
 def _close(sql: sqlite3.Connection, client: ExitStack) -> None:

@@ -46,6 +46,7 @@ def test_how_many_chunks_have_a_word_and_whether_some_of_them_do(corpus, tmp_pat
     phrases = [quoted("clipping"), quoted("zebra"), quoted("clipping")]
     assert index.having(phrases) == index.having(phrases) == [index.having(phrases)[0], 0, index.having(phrases)[0]]
     assert index.having(phrases)[0] >= len(having) > 0
+    assert index.having([*map(quoted, map(str, range(10_000, 11_200))), phrases[0]])[-1] == index.having(phrases)[0]
     assert index.among(quoted("clipping"), [*others, having[0]]) and not index.among(quoted("clipping"), others)
     assert not index.among(quoted("zebra"), range(index.size))
 

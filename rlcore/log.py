@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import math
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
+
+FLUSH_EVERY_S = 10.0  # TensorBoard's file is written to the disk; metrics.jsonl is after each row
 
 
 class RunLog:
@@ -23,7 +27,11 @@ class RunLog:
         path.touch()
         os.truncate(path, keep_bytes)
         self.file = path.open("a")
-        self.board = SummaryWriter(str(folder), purge_step=step or None)
+        self.board = EventsWriter(str(folder / "events"))  # a SummaryWriter's queue and threads cost more than writing
+        if step:  # TensorBoard forgets what an interrupted run wrote after it
+            self.board.write_event(Event(wall_time=time.time(), step=step, session_log=SessionLog(
+                status=SessionLog.START)))
+        self.next_flush = 0.0
 
     def write(self, step: int, row: Mapping[str, float]) -> None:
         """One row: env steps so far and values by `area/name`. What is not finite is written as null."""
@@ -31,7 +39,11 @@ class RunLog:
         self.file.write(json.dumps({"step": step, **rounded}) + "\n")
         self.file.flush()
         values = [Summary.Value(tag=name, simple_value=value) for name, value in row.items()]
-        self.board.file_writer.add_summary(Summary(value=values), step)  # one record: each costs more than its values
+        now = time.time()
+        self.board.write_event(Event(wall_time=now, step=step, summary=Summary(value=values)))
+        if now >= self.next_flush:
+            self.board.flush()
+            self.next_flush = now + FLUSH_EVERY_S
 
     def num_bytes(self) -> int:
         """How much of metrics.jsonl is written, for the checkpoint."""

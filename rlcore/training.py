@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from statistics import fmean
 from types import FrameType
 from typing import Any, Literal, cast, get_args
 
-import numpy as np
 import psutil
 import torch
 from tqdm import tqdm
@@ -445,18 +445,18 @@ class Session:
         row = {name: float(value) for name, value in metrics.items()}
         if episodes := self.sampler.take_episodes():
             self.recent.extend(episode.total for episode in episodes)
-            row |= {"episode/return": float(np.mean([episode.total for episode in episodes])),
-                    "episode/length": float(np.mean([episode.length for episode in episodes])),
-                    "episode/return_100": float(np.mean(self.recent))}
+            row |= {"episode/return": fmean(episode.total for episode in episodes),
+                    "episode/length": fmean(episode.length for episode in episodes),
+                    "episode/return_100": fmean(self.recent)}
         row |= {"time_s": self._seconds(), "time/env_steps_per_s": self._sps()}
         self.log.write(self.step, row)
         if self.recent:
-            self.bar.set_postfix(mean_return=f"{np.mean(self.recent):.1f}", refresh=False)
+            self.bar.set_postfix(mean_return=f"{fmean(self.recent):.1f}", refresh=False)
         return row
 
     def _target_reached(self) -> bool:
         target, recent = self.spec.target_return, self.recent
-        return target is not None and len(recent) == recent.maxlen and float(np.mean(recent)) >= target
+        return target is not None and len(recent) == recent.maxlen and fmean(recent) >= target
 
     def _seconds(self) -> float:
         return self.elapsed_s + time.monotonic() - self.started
@@ -470,7 +470,7 @@ class Session:
         write_status(self.folder, Status(
             state, process.pid, process.create_time(), self.step, self.spec.env_steps, sps,
             (self.spec.env_steps - self.step) / sps if sps and state == "running" else None,
-            float(np.mean(self.recent)) if self.recent else None, message))
+            fmean(self.recent) if self.recent else None, message))
 
     def _save(self) -> None:
         parts: dict[str, Any] = {

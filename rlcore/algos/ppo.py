@@ -207,10 +207,11 @@ class PPO:
                     norm = descend(loss, self.optimizer, cfg.max_grad_norm)
             if cfg.target_kl is not None and approx_kl_of(self.model, take(batch, order[-size:])) > cfg.target_kl:
                 break
-        last = take(batch, order[-size:])
+        if quick is not None:
+            return quick.metrics(clip) | {"loss/grad_norm": norm}
         if cfg.surrogate == "kl_penalty":
             self.kl_coef = adapted_kl_coef(self.kl_coef, float(approx_kl_of(self.model, batch)), cfg.kl_goal)
-        return ppo_metrics(self.model, last, clip, self.kl_coef, cfg) | {"loss/grad_norm": norm}
+        return ppo_metrics(self.model, take(batch, order[-size:]), clip, self.kl_coef, cfg) | {"loss/grad_norm": norm}
 
     def state_dict(self) -> dict[str, Any]:
         """Networks, optimiser and statistics."""

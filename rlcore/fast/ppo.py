@@ -51,6 +51,7 @@ class PPOEpochs:
         self.model = model
         self.step = PPOStep(model.actor, model.critic, model.log_std, params, optimizer)
         self.columns: list[Array] = []
+        self.last: list[Array] = []    # the last minibatch
 
     @classmethod
     def of(cls, model: ActorCritic, params: nn.Parameter, optimizer: Adam) -> PPOEpochs | None:
@@ -70,8 +71,13 @@ class PPOEpochs:
         """One pass in the given order, in minibatches of `size`. Returns the last gradient's norm."""
         shuffled = [column[order] for column in self.columns]
         for first in range(0, len(order), size):
-            norm = self.step(coefs, *(column[first:first + size] for column in shuffled))
+            self.last = [column[first:first + size] for column in shuffled]
+            norm = self.step(coefs, *self.last)
         return norm
+
+    def metrics(self, clip: float) -> dict[str, Tensor]:
+        """What `ppo_metrics` says of the last minibatch."""
+        return {name: torch.tensor(value) for name, value in self.step.metrics(clip, *self.last).items()}
 
 
 class PPOStep:
@@ -95,10 +101,7 @@ class PPOStep:
         obs [N, obs_dim], action [N] or [N, D], the others [N]; all float32 but for int64 choices.
         """
         self.coefs = coefs
-        share = weight / max(float(weight.sum()), 1e-8)
-        centred = advantage - advantage @ share
-        gain = share * centred / (np.sqrt((centred * centred) @ share) + 1e-8)
-
+        share, gain = _shares(advantage, weight)
         out = self.actor.forward(obs)
         self.actor.backward(self._categorical(out, action, log_prob, gain, share) if self.log_std is None
                             else self._gaussian(out, self.log_std, action, log_prob, gain))
@@ -111,23 +114,40 @@ class PPOStep:
         optim.step(self.optimizer, [self.params])
         return norm
 
+    def metrics(self, clip: float, obs: Array, action: Array, log_prob: Array, advantage: Array, target: Array,
+                weight: Array) -> dict[str, float]:
+        """Loss, entropy and divergence as `ppo_metrics` computes them, without a step. Shapes as above."""
+        share, gain = _shares(advantage, weight)
+        out = self.actor.forward(obs)
+        if self.log_std is None:
+            log_probs, probs = _softmax(out)
+            new, entropy = log_probs[action, np.arange(len(action))], -(probs * log_probs).sum(0) @ share
+        else:
+            level = self.log_std[0]
+            new = _gaussian_log_prob((action - out) * np.exp(-level), level)
+            entropy = level.sum() + 0.5 * len(level) * (1 + _LOG_2PI)
+        ratio = np.exp(new - log_prob)
+        error = target - self.critic.forward(obs)[:, 0]
+        return {
+            "loss/policy": -np.minimum(ratio * gain, _clip(ratio, clip) * gain).sum(),
+            "loss/value": 0.5 * (error * error) @ share,
+            "policy/entropy": entropy,
+            "policy/kl": (ratio - 1 - (new - log_prob)) @ share,
+            "policy/clip_fraction": (np.abs(ratio - 1) > clip) @ share,
+            "value/explained_variance": 1 - _variance(error, share) / max(_variance(target, share), 1e-8),
+        }
+
     def _to_log_prob(self, new: Array, old: Array, gain: Array) -> Array:
         """∂/∂log π of Σ −min(ρ·g, clip(ρ)·g): −ρ·g where ρ·g is the smaller, 0 where the clip holds. [N]"""
         ratio = np.exp(new - old)
         paid = ratio * gain
-        clipped = np.minimum(np.maximum(ratio, np.float32(1 - self.coefs.clip)), np.float32(1 + self.coefs.clip)) * gain
-        towards: Array = -paid * (paid <= clipped)
+        towards: Array = -paid * (paid <= _clip(ratio, self.coefs.clip) * gain)
         return towards
 
     def _categorical(self, logits: Array, action: Array, old: Array, gain: Array, share: Array) -> Array:
         """∂loss/∂logits.  ∂log π(a)/∂z = 1[a] − p,  ∂H/∂z = −p·(log p + H).  [N, A]"""
         rows = np.arange(len(action))
-        log_probs = np.ascontiguousarray(logits.T)  # [A, N]: sums over a short last axis are slow
-        log_probs -= log_probs.max(0)
-        probs = np.exp(log_probs)
-        total = probs.sum(0)
-        log_probs -= np.log(total)
-        probs /= total
+        log_probs, probs = _softmax(logits)
         to_log_prob = self._to_log_prob(log_probs[action, rows], old, gain)
         grad = probs * -to_log_prob
         grad[action, rows] += to_log_prob
@@ -142,12 +162,45 @@ class PPOStep:
         level, to_level = log_std
         precision = np.exp(-level)
         z = (action - mean) * precision
-        square = z * z
-        log_prob = np.float32(-0.5) * square.sum(-1) - (level.sum() + np.float32(0.5 * _LOG_2PI * len(level)))
-        to_log_prob = self._to_log_prob(log_prob, old, gain)
-        np.subtract(to_log_prob @ (square - 1), np.float32(self.coefs.entropy_coef), out=to_level)
+        to_log_prob = self._to_log_prob(_gaussian_log_prob(z, level), old, gain)
+        np.subtract(to_log_prob @ (z * z - 1), np.float32(self.coefs.entropy_coef), out=to_level)
         towards: Array = to_log_prob[:, None] * z * precision
         return towards
+
+
+def _shares(advantage: Array, weight: Array) -> tuple[Array, Array]:
+    """Each row's share of a mean, and that times its standardised advantage. [N], [N]"""
+    share = weight / max(float(weight.sum()), 1e-8)
+    centred = advantage - advantage @ share
+    return share, share * centred / (np.sqrt((centred * centred) @ share) + 1e-8)
+
+
+def _variance(value: Array, share: Array) -> float:
+    centred = value - value @ share
+    return float((centred * centred) @ share)
+
+
+def _clip(ratio: Array, clip: float) -> Array:
+    """np.clip takes twice as long."""
+    held: Array = np.minimum(np.maximum(ratio, np.float32(1 - clip)), np.float32(1 + clip))
+    return held
+
+
+def _softmax(logits: Array) -> tuple[Array, Array]:
+    """[N, A] → log-probabilities and probabilities [A, N]: sums over a short last axis are slow."""
+    log_probs = np.ascontiguousarray(logits.T)
+    log_probs -= log_probs.max(0)
+    probs = np.exp(log_probs)
+    total = probs.sum(0)
+    log_probs -= np.log(total)
+    probs /= total
+    return log_probs, probs
+
+
+def _gaussian_log_prob(z: Array, log_std: Array) -> Array:
+    """Of standardised actions. [N, D], [D] → [N]"""
+    log_prob: Array = np.float32(-0.5) * (z * z).sum(-1) - (log_std.sum() + np.float32(0.5 * _LOG_2PI * len(log_std)))
+    return log_prob
 
 
 class _MLP:

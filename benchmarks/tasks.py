@@ -44,23 +44,28 @@ def _actor_critic(algo: str, env: str, precision: str) -> Task:
         compiled=True, threads=2 if precision == "float32" else None)
 
 
-def _breakout_ppo(precision: str) -> Task:
+def _breakout_ppo(precision: str, threads: int | None = None) -> Task:
     return Task(
-        f"PPO Breakout, 8 envs, {precision}", "ppo", "ALE/Breakout-v5", 8_192,
+        f"PPO Breakout, 8 envs, {precision}{_counted(threads)}", "ppo", "ALE/Breakout-v5", 8_192,
         ours={"num_envs": 8, "horizon": 128, "epochs": 4, "num_minibatches": 4, "learning_rate": 2.5e-4, "shared": True,
               "learning_rate_decay": "constant", "hidden": (512,), "activation": "relu", "precision": precision},
-        sb3={"n_steps": 128, "n_epochs": 4, "batch_size": 256, "learning_rate": 2.5e-4}, num_envs=8, atari=True)
+        sb3={"n_steps": 128, "n_epochs": 4, "batch_size": 256, "learning_rate": 2.5e-4}, num_envs=8, threads=threads,
+        atari=True)
 
 
-def _breakout_dqn(precision: str) -> Task:
+def _breakout_dqn(precision: str, threads: int | None = None) -> Task:
     """One gradient step of 32 rows for every 4 env steps, targets by the plain maximum, in both libraries."""
     return Task(
-        f"DQN Breakout, batch 32, every 4 steps, {precision}", "dqn", "ALE/Breakout-v5", 2_000,
+        f"DQN Breakout, batch 32, every 4 steps, {precision}{_counted(threads)}", "dqn", "ALE/Breakout-v5", 2_000,
         ours={"train_every": 4, "updates": 1, "batch_size": 32, "learning_rate": 1e-4, "hidden": (512,),
               "learning_starts": 500, "target_every": 250, "capacity": 10_000, "double": False, "n_step": 1,
               "max_grad_norm": 10.0, "precision": precision},
         sb3={"train_freq": 4, "gradient_steps": 1, "batch_size": 32, "learning_rate": 1e-4, "learning_starts": 500,
-             "target_update_interval": 1_000, "buffer_size": 10_000}, atari=True)
+             "target_update_interval": 1_000, "buffer_size": 10_000}, threads=threads, atari=True)
+
+
+def _counted(threads: int | None) -> str:
+    return f", {threads} threads" if threads else ""
 
 
 TASKS = (
@@ -86,6 +91,8 @@ TASKS = (
               "policy_kwargs": {"net_arch": [120, 84]}}, compiled=True),
     _breakout_ppo("float32"),
     _breakout_ppo("bfloat16"),
+    _breakout_ppo("bfloat16", threads=2),
     _breakout_dqn("float32"),
     _breakout_dqn("bfloat16"),
+    _breakout_dqn("bfloat16", threads=2),
 )

@@ -38,6 +38,7 @@ class ClassicVector(VectorEnv[Any, Any, Any]):
         self.rngs = [seeding.np_random()[0] for _ in range(num_envs)]
         self.elapsed, self.ended = np.zeros(num_envs, np.int64), np.zeros(num_envs, bool)
         self.state = np.zeros((len(self.low), num_envs))
+        self.ones = np.ones(num_envs)
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None  # noqa: ARG002  # the interface has them
               ) -> tuple[Array, dict[str, Any]]:
@@ -53,7 +54,7 @@ class ClassicVector(VectorEnv[Any, Any, Any]):
         reward, terminated = self._advance(actions)
         self.elapsed += 1
         truncated = self.elapsed >= self.max_steps
-        if self.ended.any():
+        if np.count_nonzero(self.ended):  # `any` takes ten times as long
             fresh = self.ended.nonzero()[0]
             self._begin(fresh)
             reward[fresh], terminated[fresh], truncated[fresh] = 0, False, False
@@ -92,18 +93,23 @@ class CartPole(ClassicVector):
 
     low, high = np.full(4, -0.05), np.full(4, 0.05)
 
+    def _first(self, rng: np.random.Generator) -> Array:
+        return rng.uniform(-0.05, 0.05, size=4)  # between numbers it draws several times faster than between arrays
+
     def _advance(self, actions: Array) -> tuple[Array, Array]:
-        x, speed, angle, spin = self.state if self.num_envs > 1 else self.state[:, 0].tolist()
+        single = self.num_envs == 1
+        x, speed, angle, spin = self.state[:, 0].tolist() if single else self.state
         cos, sin = np.cos(angle), np.sin(angle)
-        right = actions == 1 if self.num_envs > 1 else float(actions[0] == 1)
-        force = 20.0 * right - 10.0
+        if single:
+            cos, sin = cos.item(), sin.item()
+        force = 20.0 * (float(actions[0] == 1) if single else actions == 1) - 10.0
         push = (force + 0.05 * (spin * spin) * sin) / 1.1
         spin_up = (9.8 * sin - cos * push) / (0.5 * (4.0 / 3.0 - 0.1 * (cos * cos) / 1.1))
         speed_up = push - 0.05 * spin_up * cos / 1.1
         x, angle = x + 0.02 * speed, angle + 0.02 * spin
         self._put(x, speed + 0.02 * speed_up, angle, spin + 0.02 * spin_up)
         fallen = (abs(x) > 2.4) | (abs(angle) > _TWELVE_DEGREES)
-        return np.ones(self.num_envs), np.asarray(fallen).reshape(self.num_envs)
+        return self.ones.copy(), np.array([fallen]) if single else fallen
 
 
 _TWELVE_DEGREES = 12 * 2 * math.pi / 360

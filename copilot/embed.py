@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from copilot.bert import Bert
 from copilot.chunk import tokens
 from rlcore.config import ConfigError
 
@@ -75,7 +76,7 @@ class SentenceEmbedder:
         if not (folder / "modules.json").is_file():
             raise ConfigError(f"'{folder}' has no modules.json. Give the folder of a sentence-transformers model.")
         self.folder, self.prompts = folder, prompts or own_prompts(folder)
-        self._model: Any = None
+        self._model: Bert | _Library | None = None
         self._lock = threading.Lock()
         self._query = lru_cache(maxsize=512)(lambda text: self._encode([text], self.prompts.query)[0])
 
@@ -111,7 +112,7 @@ class SentenceEmbedder:
         vector: Vectors = self._query(text)
         return vector
 
-    def _loaded(self) -> Any:
+    def _loaded(self) -> Bert | _Library:
         """The model; whoever asks holds the lock."""
         self._model = self._model or _load(self.folder, self.prompts)
         return self._model
@@ -119,21 +120,17 @@ class SentenceEmbedder:
     def _lengths(self, texts: Sequence[str]) -> list[int]:
         """How many tokens of each text the model reads; a batch takes as long as its longest text."""
         with self._lock:
-            tokenizer = getattr(self._loaded(), "tokenizer", None)
-            if not callable(tokenizer):        # that of a model without a transformer
-                return [min(tokens(text), _READ) for text in texts]
-            read = tokenizer(list(texts), padding=False, truncation=True, max_length=_READ)
-        return [len(ids) for ids in read["input_ids"]]
+            return self._loaded().lengths(texts)
 
     def _encode(self, texts: list[str], prompt: str) -> Vectors:
         """[N, dim], on the thread that calls."""
         with self._lock:               # tokenizers cannot be shared, the model can
-            self._loaded()
-            features = self._model.preprocess(texts, prompt=prompt or None)
+            model = self._loaded()
+            features = model.preprocess(texts, prompt or None)
         import torch
 
         with torch.inference_mode():
-            vectors: Vectors = self._model(features)["sentence_embedding"].float().numpy()
+            vectors: Vectors = model(features).float().numpy()
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors
 
@@ -178,84 +175,52 @@ def _batches(order: Sequence[int], lengths: Sequence[int]) -> Iterator[Sequence[
         start += count
 
 
-def _load(folder: Path, prompts: Prompts) -> Any:
-    # The libraries read these only when they are imported.
-    os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", DO_NOT_TRACK="1")
+class _Library:
+    """What sentence-transformers makes of a folder, as `Bert` does it."""
+
+    def __init__(self, folder: Path, prompts: Prompts, rounded: bool):
+        # The libraries read these only when they are imported.
+        os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", DO_NOT_TRACK="1")
+        import torch
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # the library's gap
+        self.model = SentenceTransformer(str(folder), device="cpu", local_files_only=True,
+                                         trust_remote_code=False).eval()
+        if not prompts.pooled:     # the library knows by itself only the names on the hub, not a local folder
+            self.model.set_pooling_include_prompt(False)
+        if rounded:
+            self.model.to(torch.bfloat16)
+
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        tokenizer = getattr(self.model, "tokenizer", None)
+        if not callable(tokenizer):        # that of a model without a transformer
+            return [min(tokens(text), _READ) for text in texts]
+        read = tokenizer(list(texts), padding=False, truncation=True, max_length=_READ)
+        return [len(ids) for ids in read["input_ids"]]
+
+    def preprocess(self, texts: Sequence[str], prompt: str | None) -> Any:
+        return self.model.preprocess(list(texts), prompt=prompt)
+
+    def __call__(self, features: Any) -> Any:
+        return self.model(features)["sentence_embedding"]
+
+
+def _load(folder: Path, prompts: Prompts) -> Bert | _Library:
     # oneDNN keeps what it prepared for every shape of a batch: 80 MB more for each thousand texts, without end.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
     import torch
-    from sentence_transformers import SentenceTransformer
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # the library's gap
     torch.set_num_threads(1)           # threads that wait for each other are slow wherever something else runs
+    has = torch.cpu.get_capabilities()
+    # In hardware bfloat16 is three times faster and turns MiniLM's vectors by less than a degree; elsewhere it is slow.
+    rounded = bool(has.get("avx512_bf16") or has.get("amx_bf16"))
     try:
-        model = SentenceTransformer(str(folder), device="cpu", local_files_only=True, trust_remote_code=False).eval()
+        return Bert(folder, rounded) if prompts.pooled and Bert.fits(folder) else _Library(folder, prompts, rounded)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(f"'{folder}' could not be loaded by sentence-transformers: {reason}") from None
-    if not prompts.pooled:             # the library knows by itself only the names on the hub, not a local folder
-        model.set_pooling_include_prompt(False)
-    has = torch.cpu.get_capabilities()
-    # In hardware bfloat16 is three times faster and turns MiniLM's vectors by less than a degree; elsewhere it is slow.
-    return fused(model.to(torch.bfloat16)) if has.get("avx512_bf16") or has.get("amx_bf16") else model
-
-
-def fused(model: Any) -> Any:
-    """The model with its BERT, if it is one, in half the time; the same vectors but for rounding."""
-    import torch
-    from transformers import BertModel
-
-    bert, onednn = model[0].auto_model, torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # its gap
-    if onednn and isinstance(bert, BertModel) and bert.config.hidden_act == "gelu":
-        bert.forward = _fused(bert)
-    return model
-
-
-def _fused(bert: Any) -> Callable[..., Any]:
-    """A forward pass without the library's ceremony around each part."""
-    from transformers.modeling_outputs import BaseModelOutput
-
-    layers = [_layer(layer) for layer in bert.encoder.layer]
-
-    def forward(input_ids: Any, attention_mask: Any, token_type_ids: Any = None, **_options: Any) -> Any:
-        x = bert.embeddings(input_ids=input_ids, token_type_ids=token_type_ids).float()
-        mask = None if attention_mask.all() else attention_mask.bool()[:, None, None]      # [N, heads, from, to]
-        for layer in layers:
-            x = layer(x, mask)
-        return BaseModelOutput(last_hidden_state=x)
-
-    return forward
-
-
-def _layer(layer: Any) -> Callable[[Any, Any], Any]:
-    """One layer: a single product for queries, keys and values, and weights packed once for all calls.
-
-    At every call oneDNN would pack them again, which for a single question takes longer than the products. What passes
-    from layer to layer is float32, so that less is rounded than in a model that is bfloat16 throughout.
-    """
-    import torch
-    from torch.nn import functional
-
-    own, dense = layer.attention.self, (layer.attention.output.dense, layer.intermediate.dense, layer.output.dense)
-    three = (own.query, own.key, own.value)
-    weights = [torch.cat([part.weight for part in three]), *(part.weight for part in dense)]
-    biases = [torch.cat([part.bias for part in three]), *(part.bias for part in dense)]
-    norms = layer.attention.output.LayerNorm.float(), layer.output.LayerNorm.float()
-    packed = [torch.ops.mkldnn._reorder_linear_weight(weight.detach()) for weight in weights]
-
-    def product(place: int, x: Any, *then: Any) -> Any:
-        x = x.to(biases[place].dtype)
-        return torch.ops.mkldnn._linear_pointwise(x, packed[place], biases[place], *(then or ("none", [], "")))
-
-    def forward(x: Any, mask: Any) -> Any:
-        split = product(0, x).unflatten(-1, (3, own.num_attention_heads, -1))      # [N, tokens, 3, heads, dim]
-        query, key, value = split.permute(2, 0, 3, 1, 4)
-        read = functional.scaled_dot_product_attention(query, key, value, mask).transpose(1, 2).flatten(-2)
-        x = norms[0](x + product(1, read))
-        return norms[1](x + product(3, product(2, x, "gelu", [], "none")))
-
-    return forward
 
 
 def give_back() -> None:

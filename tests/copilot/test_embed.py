@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from copilot.embed import Prompts, SentenceEmbedder, fused, open_embedder, own_prompts
+from copilot.bert import Bert
+from copilot.embed import Prompts, SentenceEmbedder, open_embedder, own_prompts
 from copilot.index import open_index
 from rlcore.config import ConfigError
 from tests.copilot.fakes import write_corpus
@@ -107,22 +109,61 @@ def test_any_sentence_transformers_folder_with_its_own_prompts(tmp_path):
     assert told.encode_query("PPO clips") @ open_embedder(str(plain)).encode_documents(["why PPO clips"])[0] >= 0.999
 
 
-@pytest.mark.parametrize("lengths", [[9], [9, 9], [1, 9, 4]])
-def test_a_fused_bert_makes_the_library_s_vectors(lengths):
+def write_bert(folder: Path, pooling: str) -> Path:
+    """A BERT with random weights and the words above, laid out like sentence-transformers' own models."""
     import torch
-    from transformers import BertConfig, BertModel
+    from transformers import BertConfig, BertModel, BertTokenizerFast
 
+    folder.mkdir()
+    (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]))
+    BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
     torch.manual_seed(0)
-    bert = BertModel(BertConfig(vocab_size=50, hidden_size=24, num_hidden_layers=2, num_attention_heads=3,
-                                intermediate_size=40, initializer_range=0.3)).eval()
-    ids = torch.randint(50, (len(lengths), max(lengths)))
-    mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
+    config = BertConfig(vocab_size=40, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=40,
+                        max_position_embeddings=40, initializer_range=0.3)
+    BertModel(config).save_pretrained(folder)
+    (folder / "modules.json").write_text(json.dumps([
+        {"idx": place, "name": str(place), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for place, (kind, path) in enumerate([("Transformer", ""), ("Pooling", "1_Pooling")])]))
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 16, "do_lower_case": False}))
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling/config.json").write_text(json.dumps({
+        "word_embedding_dimension": 24, "pooling_mode_cls_token": pooling == "cls",
+        "pooling_mode_mean_tokens": pooling == "mean", "pooling_mode_max_tokens": pooling == "max",
+        "pooling_mode_mean_sqrt_len_tokens": False}))
+    return folder
+
+
+@pytest.mark.parametrize("onednn", [True, False])
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_a_bert_read_from_its_folder_makes_the_library_s_vectors(pooling, onednn, tmp_path, monkeypatch):
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    folder = write_bert(tmp_path / "bert", pooling)
+    texts = ["why does PPO clip the ratio", "sac", "learning " * 30, "a question for the document", ""]
+    expected = SentenceTransformer(str(folder), device="cpu").encode(["why " + text for text in texts])
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: onednn)
+    assert Bert.fits(folder)
+    bert = Bert(folder, rounded=False)
     with torch.inference_mode():
-        before = bert(ids, attention_mask=mask).last_hidden_state
-        fused([SimpleNamespace(auto_model=bert)])
-        after = bert(ids, attention_mask=mask).last_hidden_state
-    assert "forward" in vars(bert)
-    assert torch.allclose(before[mask.bool()], after[mask.bool()], atol=1e-5) and before.std() > 0.5
+        vectors = bert(bert.preprocess(texts, "why ")).numpy()
+    np.testing.assert_allclose(vectors, expected, atol=1e-5)
+    assert expected.std() > 0.1
+    assert bert.lengths(texts) == [8, 3, 16, 7, 2]
+
+
+def test_what_a_folder_holds_besides_a_bert_is_left_to_the_library(folder, tmp_path):
+    assert not Bert.fits(folder)
+    assert not Bert.fits(write_bert(tmp_path / "max", "max"))
+    relu = write_bert(tmp_path / "relu", "mean")
+    (relu / "config.json").write_text((relu / "config.json").read_text().replace('"gelu"', '"relu"'))
+    assert not Bert.fits(relu)
+
+
+def test_minilm_needs_none_of_the_heavy_libraries():
+    code = ("import sys; from copilot.embed import open_embedder; open_embedder().warm(); "
+            "print({'transformers', 'sentence_transformers', 'sklearn'} & {*sys.modules})")
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 
 def test_the_order_of_texts_is_kept(folder):

@@ -21,6 +21,7 @@ from copilot.llms.choose import KINDS, open_answerer
 from copilot.measure import answer_all, plan_all
 from copilot.models import MODELS, address, download, models, offer, readable
 from copilot.plan import TrainingPlan, plan_from_text
+from copilot.rerank import CrossEncoder
 from copilot.script import render
 from copilot.serve import MODEL, PORT, serving
 from copilot.terminal import add_ask, add_conversations, agrees, answer, conversations
@@ -58,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     chosen = argparse.ArgumentParser(add_help=False)
     chosen.add_argument("--collection", action="append", default=[], metavar="NAME",
                         help="search this collection of your own files as well; may be repeated")
+    chosen.add_argument("--reranker", type=Path, metavar="FOLDER",
+                        help="a cross-encoder that reads the best passages again with the question: better, slower")
     _add_index(commands.add_parser("index", parents=[opened], help="build the index, or take in your own files"))
     checks = commands.add_parser("doctor", parents=[opened], help="check the index and all collections; 1: not well")
     checks.add_argument("--fix", action="store_true", help="make again what is not well")
@@ -98,7 +101,7 @@ def _add_index(parser: argparse.ArgumentParser) -> None:
     opened.add_argument("--index", type=Path, help="folder that holds the index")
     opened.add_argument("--embedder", metavar="SPEC", help="as for the index")
     opened.add_argument("--collection", metavar="NAME", help=f"which of your collections ({_MINE} if you name none)")
-    parser.set_defaults(collection=None)
+    parser.set_defaults(collection=None, reranker=None)
     add = actions.add_parser("add", parents=[opened], help="take in files and folders")
     add.add_argument("paths", nargs="+", type=Path, metavar="PATH")
     actions.add_parser("update", parents=[opened], help="take in what has changed, in one collection or in all")
@@ -110,7 +113,7 @@ def _add_index(parser: argparse.ArgumentParser) -> None:
 def _open(options: argparse.Namespace) -> Assistant:
     embedder = None if options.embedder == "minilm" else open_embedder(options.embedder)
     return Assistant.open(options.corpus, options.index, open_answerer(options.llm), _progress, embedder,
-                          options.collection or ())
+                          options.collection or (), CrossEncoder(options.reranker) if options.reranker else None)
 
 
 def _progress(done: float, text: str) -> None:
@@ -189,7 +192,8 @@ def _measure(options: argparse.Namespace) -> None:
     if options.ablation is not None:
         fresh = partial(open_embedder, options.embedder)
         results = ablation(open_index(options.corpus, options.index, fresh(), _progress), load(options.corpus),
-                           fresh, options.questions, options.out, options.scorer, options.ablation, _progress)
+                           fresh, options.questions, options.out, options.scorer, options.ablation, _progress,
+                           CrossEncoder(options.reranker) if options.reranker else None)
         print(table(results))
         return
     retrieval, answer = answer_all(_open(options), options.questions, options.out)

@@ -12,17 +12,19 @@ from typing import Any
 import numpy as np
 
 from copilot.answer import compose, not_covered
-from copilot.assistant import standalone
 from copilot.chunk import Chunk
 from copilot.corpus import Document
 from copilot.embed import Embedder, Progress
+from copilot.followup import standalone
 from copilot.index import Index
 from copilot.measure import Latency, cited, read_rows, writer
+from copilot.rerank import Reranker
 from copilot.retrieve import Recipe, Retriever
 from rlcore.config import ConfigError
 
 LOCALGPT = "LocalGPT's recipe"
 UNREWRITTEN = "ours − follow-up rewriting"
+RERANKED = "ours + cross-encoder"
 _TOP = (1, 3, 5)
 _SIZE, _OVERLAP, _PIECES = 1000, 200, 4        # LocalGPT's splitter, in characters, and its k
 
@@ -78,6 +80,7 @@ def ablation(
     scorer: Path | None = None,
     names: Sequence[str] = (),
     progress: Progress = lambda _done, _text: None,
+    reranker: Reranker | None = None,
 ) -> list[Result]:
     """Each recipe, or those named, on every question; what they answered goes to one file each in the folder `out`.
 
@@ -88,7 +91,7 @@ def ablation(
     Raises:
         ConfigError: there is no such recipe, or a file that cannot be read.
     """
-    known = [LOCALGPT, *RECIPES]
+    known = [LOCALGPT, *RECIPES, *([RERANKED] if reranker else [])]
     if strays := [name for name in names if name not in known]:
         raise ConfigError(f"No recipe is called '{strays[0]}'; there are: {', '.join(known)}.")
     rows, judge = list(read_rows(questions, "question")), _judge(scorer)
@@ -97,7 +100,7 @@ def ablation(
         progress(place / len(names or known), name)
         model = embedder()
         model.encode_query("warm")
-        ask = _localgpt(index, documents, model) if name == LOCALGPT else _ours(index, model, name)
+        ask = _localgpt(index, documents, model) if name == LOCALGPT else _ours(index, model, name, reranker)
         asked = [ask(row) for row in rows]
         with writer(out / f"{name.replace(' ', '_')}.jsonl") as write:
             for one in asked:
@@ -119,8 +122,8 @@ def table(results: Sequence[Result]) -> str:
                      for line in lines)
 
 
-def _ours(index: Index, model: Embedder, name: str) -> Callable[[Row], Asked]:
-    retriever = Retriever(index, model, RECIPES[name])
+def _ours(index: Index, model: Embedder, name: str, reranker: Reranker | None) -> Callable[[Row], Asked]:
+    retriever = Retriever(index, model, RECIPES.get(name), reranker if name == RERANKED else None)
 
     def ask(row: Row) -> Asked:
         before = [(row["before"], "")] if "before" in row and name != UNREWRITTEN else []

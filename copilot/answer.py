@@ -13,18 +13,38 @@ from dataclasses import dataclass, field
 from copilot.chunk import sentences
 from copilot.corpus import label, shown
 from copilot.llms.base import History
-from copilot.quote import Group, chosen, cited, clipped, groups, opening, size, worth
+from copilot.quote import (
+    Group,
+    Piece,
+    asks_whether,
+    chosen,
+    cited,
+    clipped,
+    foreign,
+    groups,
+    next_said,
+    opening,
+    replies,
+    reverses,
+    rows,
+    same,
+    share,
+    size,
+    worth,
+)
 from copilot.retrieve import Found, Passage
-from copilot.vocabulary import Term
+from copilot.vocabulary import Term, without
 from copilot.words import has_chinese, stems
 
 _LEAD, _STEPS, _CODE, _OTHER, _SIDE = 80, 110, 120, 120, 50     # words of the lead, of its list, of code, of others
 _TOTAL = 260                       # words of all that is quoted
-_FIT = 3                           # passages among which one of the kind asked for goes before better ones
+_FIT, _CLOSE = 3, 0.85            # passages that may answer, and their share of the best one's score
+_SHARED, _MISFIT = 0.2, 0.2        # what the words shared with a heading count for it; each sign against a passage
 _RELEVANT = 0.65                   # another passage is quoted from this share of the best one's score
 _FIRST = 0.1                       # what it counts for a statement to begin its passage
 _TELLING = 0.5                     # of a passage's best statement against its score, for the order of quotations
 _SAID = 0.7                        # share of its words from which a quotation only repeats what was quoted
+_ASKED = 0.5                       # share of a question's words in the heading whose yes or no answers it
 _SURE = 0.75                       # evidence below this: the corpus covers the question in part
 _READ_ON = 2                       # passages named but not quoted
 _UNKNOWN = 3                       # names that it admits not to know
@@ -38,6 +58,9 @@ _DEFINES = re.compile(
 _TROUBLE = re.compile(r"\b(?:not|never|stuck|fail\w*|wrong|error\w*|bug\w*|nan|inf|collaps\w*|explod\w*|diverg\w*|"
                       r"crash\w*|slow\w*|unstable|drop\w*|worse|problem\w*|stop\w*|too \w+|debug\w*|\w+n't)\b|"
                       r"不|没|崩|爆炸|发散|报错|错误|卡|慢|突然|下降|震荡|怎么办", re.IGNORECASE)
+
+_DEFAULT = re.compile("default|默认", re.IGNORECASE)
+_PUBLISHED = re.compile(r"- (?:Authors|Year|Venue)\b")
 
 _WORDS = {                         # fixed words, in English and Chinese
     "english": ("", "> 语料库是英文的，以下引用原文。"),
@@ -104,8 +127,21 @@ def compose(found: Found) -> str:
     """The whole answer in Markdown: the answer itself first, then what else matters, then where to read on."""
     draft = _Draft(found)
     _begin(draft)
+    if not _publication(draft):
+        _explain(draft)
+    if more := nearby(found, draft.quoted):
+        draft.parts.append(f"**{draft.words('read on')}** {more}")
+    return "\n\n".join(draft.parts)
+
+
+def _explain(draft: _Draft) -> None:
+    """The answer proper: what the question needs beside a paragraph depends on its kind."""
+    found = draft.found
+    told = _values(draft) or _formula(draft, found.asked.get("formula", ()))
     lead = _lead(found)
-    rest = [] if lead is None else _answer(draft, lead)
+    rest = [] if lead is None or lead in draft.quoted else _answer(draft, lead, named=told)
+    if "formula" in found.asked:
+        _formula(draft, range(min(_FIT, len(found.passages))))
     if found.facts:
         draft.parts.append(table := _table(found))
         draft.left -= len(table.replace("|", " ").split())
@@ -116,9 +152,6 @@ def compose(found: Found) -> str:
     if _HOW_TO.search(found.question) and not found.sides:
         _code(draft)
     _others(draft)
-    if more := nearby(found, draft.quoted):
-        draft.parts.append(f"**{draft.words('read on')}** {more}")
-    return "\n\n".join(draft.parts)
 
 
 def not_covered(found: Found) -> str:
@@ -153,7 +186,7 @@ def _begin(draft: _Draft) -> None:
     if found.unknown:
         names = ", ".join(f"*{word}*" for word in found.unknown[:_UNKNOWN])
         draft.parts.append(f"{draft.words('unknown')} {names}{'。' if draft.chinese else '.'}")
-    if found.evidence < _SURE:
+    if found.evidence < _SURE and not any(found.asked.values()):
         draft.parts.append(draft.words("part"))
     if draft.chinese:
         draft.parts.append(draft.words("english"))
@@ -168,14 +201,34 @@ def _lead(found: Found) -> int | None:
     able = [place for place, passage in enumerate(found.passages)
             if not passage.chunk.is_facts and opening(groups(passage.chunk.text))]
     if found.sides:
-        both = (place for place in able if all(_mentions(found.passages[place], side) for side in found.sides))
-        return next(both, None)
-    suited = (place for place in able[:_FIT] if _suits(found.passages[place], found.question))
-    return next(suited, able[0] if able else 0)
+        able = [place for place in able if all(_mentions(found.passages[place], side) for side in found.sides)]
+    best = max((found.passages[place].score for place in able), default=0.0)
+    near = [place for place in able[:_FIT] if found.passages[place].score >= _CLOSE * best]
+    return max(near, key=lambda place: _value(found, place), default=None if found.sides else 0)
+
+
+def _value(found: Found, place: int) -> float:
+    """How well a passage may answer: by its score, by its heading, and by what speaks against it."""
+    passage, question = found.passages[place], found.english or found.question
+    against = (not _suits(passage, question), reverses(question, name(passage)), not _may_begin(passage, question),
+               foreign(question, name(passage)) and not _has(question, passage.page.names))
+    common = share(question, " ".join([*passage.page.names, *passage.chunk.heading_path[-1:]]))
+    return passage.score + _SHARED * common - _MISFIT * sum(against)
+
+
+def _may_begin(passage: Passage, question: str) -> bool:
+    """Whether an answer may begin as the passage does: with yes or no only if the question asks that of the same."""
+    return not any(replies(_text(group)) for group in groups(passage.chunk.text)[:1]) or (
+        asks_whether(question) and share(question, name(passage)) >= _ASKED and not reverses(question, name(passage)))
 
 
 def _mentions(passage: Passage, side: Term) -> bool:
     return any(form.lower() in passage.chunk.text.lower() for form in side.forms)
+
+
+def _has(question: str, names: Sequence[str]) -> bool:
+    """Whether a question has one of the names as words of its own."""
+    return any(re.search(rf"(?<!\w){re.escape(one)}(?!\w)", question, re.IGNORECASE) for one in names)
 
 
 def _suits(passage: Passage, question: str) -> bool:
@@ -183,21 +236,65 @@ def _suits(passage: Passage, question: str) -> bool:
     if _HOW_TO.search(question):
         return "`" in passage.chunk.text
     if _DEFINES.search(question):
-        subject = "".join(passage.page.names[:1]).lower()
-        return passage.chunk.id.endswith("#0") and bool(subject) and subject in question.lower()
+        return passage.chunk.id.endswith("#0") and _has(question, passage.page.names[:1])
     return True
 
 
-def _answer(draft: _Draft, lead: int) -> list[Group]:
-    """Quote the beginning of the passage that answers, its first sentence in bold; the groups that are left of it."""
-    found = draft.found
-    every = draft.readable(found.passages[lead])
+def _answer(draft: _Draft, lead: int, *, named: bool) -> list[Group]:
+    """Quote the beginning of the passage that answers; the groups that are left of it.
+
+    Its first sentence is in bold if its heading asks what was asked. If not, or if `named`, the heading goes first.
+    """
+    passage, question = draft.found.passages[lead], draft.found.english or draft.found.question
+    every = draft.readable(passage)
     if not every:
         return []
+    if not (begins := _may_begin(passage, question)):
+        every = next_said(every)
     first, rest = every[0], every[1:]
-    fitted = clipped(first, _LEAD, found.relevance) or first
-    draft.parts.append(_bold(draft.take(lead, fitted)))
+    told = draft.take(lead, clipped(first, _LEAD, draft.found.relevance) or first)
+    heading = "".join(passage.chunk.heading_path[-1:])
+    if named or not begins or not same(question, heading, " ".join(passage.page.names)):
+        draft.parts += [f"**{name(passage)}**", told]
+    else:
+        draft.parts.append(_bold(told))
     return rest
+
+
+def _values(draft: _Draft) -> bool:
+    """The settings that the question asks for, from the tables of their algorithms; whether there are any."""
+    found = draft.found
+    question = found.english or found.question
+    for place in found.asked.get("value", ()):
+        passage = found.passages[place]
+        plain = without(question, Term("", passage.page.names))
+        for table in (piece.text for group in groups(passage.chunk.text) for piece in group if piece.kind == "table"):
+            if kept := rows(table, plain, described=bool(_DEFAULT.search(question))):
+                draft.parts += [f"**{name(passage)}**", draft.take(place, (Piece("table", kept),))]
+    return bool(draft.quoted.intersection(found.asked.get("value", ())))
+
+
+def _publication(draft: _Draft) -> bool:
+    """Who published what is asked for, and when; whether there is anything on that."""
+    found = draft.found
+    for place in found.asked.get("publication", ()):
+        passage = found.passages[place]
+        for group in groups(passage.chunk.text):
+            kept = tuple(piece for piece in group if piece.kind != "item" or _PUBLISHED.match(piece.text))
+            draft.parts += [f"**{name(passage)}**", draft.take(place, kept)]
+    return bool(found.asked.get("publication"))
+
+
+def _formula(draft: _Draft, places: Iterable[int]) -> bool:
+    """The displayed mathematics of the first of some passages that has any; whether there is now."""
+    found = draft.found
+    for place in places if not any("$$" in part for part in draft.parts) else ():
+        shown = [group for group in groups(found.passages[place].chunk.text)
+                 if any(piece.kind == "math" for piece in group)]
+        if told := chosen(shown, _CODE, found.relevance):
+            draft.parts += [f"**{name(found.passages[place])}**", *(draft.take(place, group) for group in told)]
+            return True
+    return any("$$" in part for part in draft.parts)
 
 
 def _steps(draft: _Draft, lead: int, rest: Sequence[Group]) -> None:

@@ -11,27 +11,19 @@ from copilot import cite
 from copilot.answer import BuiltinAnswerer, nearby, not_covered
 from copilot.collection import collection
 from copilot.embed import Embedder, SentenceEmbedder
+from copilot.followup import ASKS, standalone
 from copilot.index import open_index
 from copilot.library import Library, open_collection
 from copilot.llms.base import Answerer, Draft, Use
 from copilot.llms.turns import drafts
 from copilot.plan import Refusal, TrainingPlan, plan_from_text
+from copilot.rerank import Reranker
 from copilot.retrieve import Found, Passage, Retriever
 from copilot.script import render
-from copilot.vocabulary import Term, swapped, without
-from copilot.words import content_words, has_chinese
 from rlcore.catalog import algorithm
 
 _STOPPED = "*Stopped before the first word.*"
-_RECALLED = 2                      # how many earlier questions a follow-up may refer to
-_SHORT = 3                         # a question with fewer content words cannot stand alone
-_REFERS = re.compile(r"\b(?:it|its|they|them|their|that|this|these|those|one|ones|same|former|latter|other|instead)\b|"
-                     r"它|这个|那个|这种|那种|前者|后者|其", re.IGNORECASE)
-_GOES_ON = re.compile(r"\s*(?:(?:and|but|so|what about|how about|why|how|then|also|or)\b|那|还有|为什么|怎么|哪)", re.I)
-_ASKS = re.compile(r"[?？]|\b(?:how|what|why|which)\b|怎么|如何|为什么"
-                   # a complaint asks too
-                   r"|\b(?:do|does|did|is|will|would)(?:n't| not)\b|\b(?:never|stuck|stays|fails|loses|explodes|"
-                   r"collapses|diverges|error|nan)\b|不涨|不收敛|不动|报错|失败|崩溃", re.IGNORECASE)
+_CODE = re.compile(r"\b(?:code|script|program|snippet|python)\b|代码|脚本|程序", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -70,11 +62,13 @@ class Assistant:
     """Answers from one corpus. `answerer` says who writes the answers and may be changed at any time.
 
     stops       shared by assistants that are stopped together
+    has_page    whether a page can open the plans of its replies; where none can, a reply shows the script itself
     """
 
     def __init__(self, retriever: Retriever, answerer: Answerer | None = None, stops: Stops | None = None):
         self.retriever = retriever
         self.answerer: Answerer = answerer or BuiltinAnswerer()
+        self.has_page = True
         self._stops = stops or Stops()
 
     @classmethod
@@ -86,6 +80,7 @@ class Assistant:
         progress: Callable[[float, str], None] | None = None,
         embedder: Embedder | None = None,
         collections: Sequence[str] = (),
+        reranker: Reranker | None = None,
     ) -> Assistant:
         """An assistant on the corpus as it is now, and on collections; builds or refreshes the index if need be.
 
@@ -96,7 +91,7 @@ class Assistant:
         own = [collection(index_dir, name) for name in collections]
         index = open_index(corpus, index_dir, embedder, progress)
         library = Library(index, [open_collection(one, embedder, progress) for one in own]) if own else index
-        return cls(Retriever(library, embedder), answerer)
+        return cls(Retriever(library, embedder, reranker=reranker), answerer)
 
     def warm(self) -> None:
         """Load the embedder now, so that the first question does not wait for it."""
@@ -130,9 +125,11 @@ class Assistant:
 
     def reply(self, question: str, found: Found, history: Sequence[tuple[str, str]] = ()) -> Iterator[Reply]:
         """The reply to a question from what was found; the last one is done."""
-        plan = plan_from_text(question)
-        about = _about(plan, with_script=bool(_ASKS.search(question))) if plan else ""
-        if plan and not (_ASKS.search(question) and found.covered):
+        # `show me the code` and `and TD3?` order what they say only together with the question before.
+        order = question if question in found.question and not _CODE.search(question) else found.question
+        plan = plan_from_text(order)
+        about = self._about(plan, order) if plan else ""
+        if plan and not (ASKS.search(question) and found.covered):
             yield _reply(about + _reading(found), found, plan=plan)
         elif not found.covered:
             yield _reply(not_covered(found), found, abstained=True)
@@ -144,42 +141,21 @@ class Assistant:
             yield _reply(text or _STOPPED, found, plan=plan, context=draft.use if draft.text else None)
 
 
-def standalone(
-    question: str,
-    history: Sequence[tuple[str, str]],
-    named: Callable[[str], Sequence[Term]] = lambda _question: (),
-) -> str:
-    """The question with what it leaves unsaid, from the ones before it; unchanged if it stands alone.
-
-    A question that only names something else (`and in DQN?`) asks the earlier one of that. One that says something of
-    its own gets the names that the earlier one was about; any other is read behind the whole earlier question.
-    """
-    if not history or not _is_follow_up(question):
-        return question
-    asked: list[str] = []
-    for earlier, _ in reversed(history[-_RECALLED:]):
-        asked.insert(0, earlier)
-        if not _is_follow_up(earlier):
-            break
-    before = " ".join(asked)
-    own, others = named(question), named(before)
-    rest = question
-    for term in own:
-        rest = without(rest, term)
-    if own and others and not content_words(rest) and not _REFERS.search(question):
-        return swapped(before, others[0], own[0])
-    if others and content_words(question):
-        return f"{question} {' '.join(term.name for term in others[:_RECALLED])}"
-    return f"{before} {question}"
-
-
-def _is_follow_up(question: str) -> bool:
-    words = content_words(question)
-    chinese = sum(map(has_chinese, words))
-    count = len(words) - chinese + chinese / 2     # Chinese comes in pairs of characters that overlap
-    if _REFERS.search(question):
-        return count <= 2 * _SHORT
-    return count < _SHORT and bool(_GOES_ON.match(question))
+    def _about(self, plan: TrainingPlan | Refusal, order: str) -> str:
+        """What a request for training came to, in words; with the script if that is asked for or no page shows it."""
+        if isinstance(plan, Refusal):
+            return f"**This run cannot work.** {plan.reason} {plan.alternative}".strip()
+        hindsight = {} if plan.hindsight is None else {"hindsight": plan.hindsight}
+        changed = {**plan.params, **plan.env_options, **hindsight}
+        changes = ", ".join(f"`{key}` {value}" for key, value in changed.items())
+        what = (f"**Train {algorithm(plan.algo).title} on {plan.env}** for {plan.env_steps:,} environment steps, "
+                f"seed {plan.seed}{', with ' + changes if changes else ''}.")
+        script = f"\n\n```python\n{render(plan)}```"
+        if not self.has_page:
+            start = "Save this as `train.py` and start it with `python train.py`."
+            return " ".join([what, *plan.notes, start]) + script
+        wanted = ASKS.search(order) or _CODE.search(order)
+        return f"{what} Open it as a training plan to review its settings and its script.{script if wanted else ''}"
 
 
 def _reply(text: str, found: Found, *, abstained: bool = False, done: bool = True,
@@ -194,19 +170,6 @@ def _source(number: int, passage: Passage) -> Source:
     page, chunk = passage.page, passage.chunk
     trail = " › ".join(filter(None, (*chunk.heading_path, chunk.where)))
     return Source(number, page.title, trail, page.path, chunk.text, round(passage.score, 3), page.url)
-
-
-def _about(plan: TrainingPlan | Refusal, *, with_script: bool) -> str:
-    """What a request for training came to, in words; who asks how it is done gets the script as well."""
-    if isinstance(plan, Refusal):
-        return f"**This run cannot work.** {plan.reason} {plan.alternative}".strip()
-    hindsight = {} if plan.hindsight is None else {"hindsight": plan.hindsight}
-    changed = {**plan.params, **plan.env_options, **hindsight}
-    changes = ", ".join(f"`{key}` {value}" for key, value in changed.items())
-    return (f"**Train {algorithm(plan.algo).title} on {plan.env}** for {plan.env_steps:,} environment steps, "
-            f"seed {plan.seed}{', with ' + changes if changes else ''}. "
-            "Open it as a training plan to review its settings and its script."
-            + (f"\n\n```python\n{render(plan)}```" if with_script else ""))
 
 
 def _reading(found: Found) -> str:

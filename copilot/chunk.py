@@ -34,7 +34,8 @@ _MATH_ENDS = {"$$": "$$", "\\[": "\\]"}
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')*_]{0,2}\s+(?=[\"'(*_`$\[]{0,2}[A-Z0-9`$\\\u4e00-\u9fff])|(?<=[。！？；])")
 _WHOLE = re.compile(               # what looks like a sentence's end in here is none
     r"`[^`]+`|\$\$.+?\$\$|\$[^$\n]+\$|\\\(.+?\\\)|\[[^\]]*\]\([^)]*\)|"
-    r"\b(?:e\.g|i\.e|et al|cf|vs|Eq|Fig|Sec|No)\.", re.DOTALL)
+    r"\b(?:Eq|Fig|Sec|(?i:e\.g|i\.e|et al|cf|vs|approx|resp))\.|"
+    r"\b(?i:eqs?|figs?|secs?|ch|nos?|pp|vol)\.(?=\s*[(\[$]?\d)", re.DOTALL)
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from statistics import mean, median
-from typing import Any
+from typing import Any, Literal
 
 from rlcore import catalog
-from rlcore.config import ConfigError
+from rlcore.config import ConfigError, to_dict
 from rlcore.runs import Run, open_run, read_evaluations, tail_log
 
 _RETURN = "episode/return_100"
 _LATE = 2 / 3                      # "in the end" is the last third of a curve
 _ROWS = 12                         # of a curve, as a citation shows it
+_FEW = 5                           # episodes from which their returns can be said not to move
+_NEARLY_ALL = 0.95
+_NAMED = 6                         # settings that a finding tells
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,18 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Course:
+    """How the mean return went, in one word and in numbers."""
+
+    kind: Literal["solved", "flat", "lost", "stalled", "rising"]
+    start: float
+    end: float
+    best: float
+    best_step: int
+    reached: int                   # the step by which nearly all of the gain was made
+
+
+@dataclass(frozen=True)
 class Record:
     """A run's files, read."""
 
@@ -121,11 +136,81 @@ class Record:
         """The mean return of the last hundred episodes."""
         return self.series(_RETURN)
 
+    @cached_property
+    def episodes(self) -> Series:
+        """The returns of the episodes that ended between two rows."""
+        return self.series("episode/return")
+
     @property
+    def newest(self) -> Series:
+        """The same in the end."""
+        return self.episodes.part(_LATE)
+
+    @property
+    def goal(self) -> float | None:
+        """The mean return that counts as solved, where there is one."""
+        return self.env.solved_at if self.env else None
+
+    @cached_property
     def solved(self) -> bool:
-        """Whether the return in the end counts as solved."""
-        goal = self.env.solved_at if self.env else None
-        return goal is not None and bool(self.returns.points) and self.returns.points[-1][1] >= goal
+        """Whether the return in the end counts as solved; a mean of a hundred episodes lags behind the newest ones."""
+        newest = self.newest.values
+        return self.goal is not None and bool(self.returns.points) and (
+            self.returns.points[-1][1] >= self.goal or (len(newest) >= _FEW and mean(newest) >= self.goal))
+
+    @cached_property
+    def course(self) -> Course | None:
+        """How the mean return went since learning began; None before there is one."""
+        curve, goal = self.returns, self.goal
+        if not curve.points:
+            return None
+        warm_up = self.config.get("learning_starts") or 0      # a peak of random actions is nothing to lose
+        curve = Series(curve.key, tuple(point for point in curve.points if point[0] > warm_up) or curve.points)
+        start, end = median(curve.part(0, 0.1).values), median(curve.part(0.9).values)
+        best_step, best = max(curve.points, key=lambda point: point[1])
+        gain, last_step = best - start, curve.points[-1][0]
+        least = 0.1 * abs(goal - start) if goal is not None else 0.05 * max(abs(best), abs(start))
+        reached = next(step for step, value in curve.points if value >= start + 0.95 * gain)
+        kind: Literal["solved", "flat", "lost", "stalled", "rising"] = "rising"
+        if self.solved:
+            kind = "solved"
+        elif gain <= least:
+            kind = "flat"
+        elif end < best - 0.3 * gain and best_step < 0.9 * last_step:
+            kind = "lost"
+        elif reached <= 0.7 * last_step:
+            kind = "stalled"
+        return Course(kind, start, end, best, best_step, reached)
+
+    @property
+    def suffers(self) -> bool:
+        """Whether the return is worse than it was or should be, and does not rise."""
+        kind = self.course.kind if self.course else ""
+        return kind in ("flat", "lost") or (kind == "stalled" and self.goal is not None)
+
+    @cached_property
+    def stuck(self) -> bool:
+        """Whether the episodes have never differed, or nearly all of them, the newest too, had the lowest return."""
+        values = self.episodes.values
+        return len(values) >= _FEW and not self.solved and all(
+            some.count(min(values)) >= _NEARLY_ALL * len(some)
+            for some in (values, self.newest.values))
+
+    @property
+    def has_preset(self) -> bool:
+        """Whether the catalogue has settings known to work for this algorithm in this environment."""
+        return bool(self.algo and self.env and self.algo.name in self.env.presets)
+
+    @cached_property
+    def usual(self) -> dict[str, Any]:
+        """What the settings are where nobody changes them: the algorithm's defaults under the preset."""
+        return to_dict(catalog.config_for(self.algo.name, str(self.run.config.get("env")))) if self.algo else {}
+
+    @cached_property
+    def changed(self) -> dict[str, Any]:
+        """The settings that differ from the usual ones, with the usual values."""
+        return {name: value for name, value in self.usual.items()
+                if name in self.config and self.config[name] != value}
 
     def series(self, key: str) -> Series:
         """One metric, without what is missing or not finite."""
@@ -133,9 +218,9 @@ class Record:
                                  if isinstance(row.get(key), int | float)))
 
     def setting(self, *names: str) -> Evidence:
-        """Settings as a citation."""
-        return Evidence("config.yaml", ", ".join(names),
-                        "\n".join(f"- `{name}`: {self.config.get(name)}" for name in names))
+        """Settings as a citation: the algorithm's, or else the run's."""
+        own = {**self.run.config, **self.config}
+        return Evidence("config.yaml", ", ".join(names), "\n".join(f"- `{name}`: {own.get(name)}" for name in names))
 
 
 Check = Callable[[Record], Iterator[Finding]]
@@ -147,13 +232,22 @@ def diagnose(folder: Path) -> Diagnosis:
     Raises:
         ConfigError: the folder is no run.
     """
-    run = open_run(folder)
-    config = run.config.get("config")
-    record = Record(run, _rows(folder / "metrics.jsonl"), read_evaluations(folder),
-                    config if isinstance(config, Mapping) else {})
+    record = read(folder)
     progress, evidence = _progress(record)
     findings = tuple(finding for check in _CHECKS for finding in check(record))
-    return Diagnosis(run, _summary(record), progress, evidence, findings)
+    return Diagnosis(record.run, _summary(record), progress, evidence, findings)
+
+
+def read(folder: Path) -> Record:
+    """The files of the run in a folder.
+
+    Raises:
+        ConfigError: the folder is no run.
+    """
+    run = open_run(folder)
+    config = run.config.get("config")
+    return Record(run, _rows(folder / "metrics.jsonl"), read_evaluations(folder),
+                  config if isinstance(config, Mapping) else {})
 
 
 def number(value: float) -> str:
@@ -161,6 +255,11 @@ def number(value: float) -> str:
     if value and not 1e-4 <= abs(value) < 1e7:
         return f"{value:.2g}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def shown(value: Any) -> str:
+    """A setting as people read it; [64] would be taken for a citation."""
+    return ", ".join(map(str, value)) or "none" if isinstance(value, list | tuple) else str(value)
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
@@ -190,7 +289,7 @@ def _summary(record: Record) -> str:
     run = record.run
     planned = run.config.get("env_steps") or run.status.total_steps
     reached = f"{record.steps:,} of {planned:,} env steps" if planned else f"{record.steps:,} env steps"
-    goal = record.env.solved_at if record.env else None
+    goal = record.goal
     last = f", mean return {number(record.returns.points[-1][1])}" if record.returns.points else ""
     against = f" ({number(goal)} counts as solved)" if last and goal is not None else ""
     return f"{record.title}, {run.state} after {reached}{last}{against}."
@@ -198,30 +297,26 @@ def _summary(record: Record) -> str:
 
 def _progress(record: Record) -> tuple[str, tuple[Evidence, ...]]:
     """How the return went: where it stopped rising, or that it did not."""
-    curve = record.returns
-    if not curve.points:
+    course = record.course
+    if course is None:
         return "No episode has ended yet, so there is no return to judge.", ()
-    start, end = median(curve.part(0, 0.1).values), median(curve.part(0.9).values)
-    best_step, best = max(curve.points, key=lambda point: point[1])
-    gain, last_step = best - start, curve.points[-1][0]
-    goal = record.env.solved_at if record.env else None
-    least = 0.1 * abs(goal - start) if goal is not None else 0.05 * max(abs(best), abs(start))
-    reached = next(step for step, value in curve.points if value >= start + 0.95 * gain)
-    if record.solved:
-        says = f"It has solved the task: the mean return rose from {number(start)} to {number(end)}."
-    elif gain <= least:
-        says = (f"It has hardly learned: the mean return began at {number(start)} and was never above "
-                f"{number(best)}.")
-    elif end < best - 0.3 * gain and best_step < 0.9 * last_step:
-        says = (f"It learned and then lost it: the mean return rose from {number(start)} to {number(best)} at step "
-                f"{best_step:,} and fell to {number(end)}.")
-    elif reached <= 0.7 * last_step:
-        says = (f"It stopped improving at about step {reached:,}: the mean return rose from {number(start)} to "
-                f"{number(best)} and has stayed near {number(end)} since.")
-    else:
-        says = (f"It had not stopped improving: the mean return rose from {number(start)} to {number(end)} and was "
-                f"still rising at step {last_step:,}.")
-    return says, (curve.evidence,)
+    start, end, best = number(course.start), number(course.end), number(course.best)
+    last_step, last = record.returns.points[-1]
+    if record.goal is not None and course.kind == "solved" and last < record.goal:
+        says = (f"It has solved the task: its newest episodes return {number(mean(record.newest.values))}; the "
+                f"mean of the last hundred rose from {start} to {number(last)} and still counts older ones.")
+        return says, (record.returns.evidence, record.episodes.evidence)
+    says = {
+        "solved": f"It has solved the task: the mean return rose from {start} to {end}.",
+        "flat": f"It has hardly learned: the mean return began at {start} and was never above {best}.",
+        "lost": f"It learned and then lost it: the mean return rose from {start} to {best} at step "
+                f"{course.best_step:,} and fell to {end}.",
+        "stalled": f"It stopped improving at about step {course.reached:,}: the mean return rose from {start} to "
+                   f"{best} and has stayed near {end} since.",
+        "rising": f"It had not stopped improving: the mean return rose from {start} to {end} and was still rising at "
+                  f"step {last_step:,}.",
+    }[course.kind]
+    return says, (record.returns.evidence,)
 
 
 def _not_finite(record: Record) -> Iterator[Finding]:
@@ -262,16 +357,31 @@ def _never_began(record: Record) -> Iterator[Finding]:
                       "What is learning_starts (the warm-up) for?")
 
 
-def _collapsed(record: Record) -> Iterator[Finding]:
-    curve = record.returns
-    if len(curve.points) < 5 or record.solved:
+def _never_moved(record: Record) -> Iterator[Finding]:
+    """Without a better episode no action looks better than another, whatever the settings."""
+    if not record.stuck:
         return
-    start, end = median(curve.part(0, 0.1).values), median(curve.part(0.9).values)
-    step, best = max(curve.points, key=lambda point: point[1])
-    if best - start > 0.05 * max(abs(best), abs(start)) and end < best - 0.3 * (best - start) and (
-            step < 0.9 * curve.points[-1][0]):
+    values = record.episodes.values
+    lowest, best = number(min(values)), number(max(values))
+    says = (f"Every episode returned {lowest}: none did better than another, so no success was ever seen and there is "
+            "nothing to learn from." if lowest == best else
+            f"Nearly every episode returned {lowest}, the lowest of all; the best returned {best}. A success is too "
+            "rare to learn from.")
+    knobs = [name for name in ("epsilon_steps", "entropy_coef", "target_entropy", "noise_std") if name in record.config]
+    longer = f", explore more or for longer ({_listed(knobs)})" if knobs else ""
+    yield Finding("The return has never moved: exploration", says,
+                  "Make a success more likely to be seen before you tune anything else: shape the reward with a "
+                  f"potential, repeat actions{longer}, or start episodes nearer to the goal.",
+                  (record.episodes.evidence, *([record.setting(*knobs)] if knobs else [])),
+                  "The agent never finds the goal. How do I know that exploration is the problem?")
+
+
+def _collapsed(record: Record) -> Iterator[Finding]:
+    curve, course = record.returns, record.course
+    if course and course.kind == "lost" and len(curve.points) >= 5:
         yield Finding("The return collapsed after its peak",
-                      f"The mean return was {number(best)} at step {step:,} and is {number(end)} now.",
+                      f"The mean return was {number(course.best)} at step {course.best_step:,} and is "
+                      f"{number(course.end)} now.",
                       "Keep the best agent with `evaluate_every`, and make updates smaller: a lower or decaying "
                       "`learning_rate`.", (curve.evidence,), "My reward goes up and then collapses")
 
@@ -280,7 +390,7 @@ def _values_diverge(record: Record) -> Iterator[Finding]:
     """The mean value is held against what any policy seen could earn."""
     values, lengths = record.series("value/mean"), dict(record.series("episode/length").points)
     scaled = record.config.get("normalize_reward") or record.config.get("reward_scale", 1.0) != 1.0
-    episodes = record.series("episode/return").points
+    episodes = record.episodes.points
     if scaled or not values.points or not episodes:
         return
     gamma = float(record.config.get("gamma", 0.99))
@@ -292,8 +402,8 @@ def _values_diverge(record: Record) -> Iterator[Finding]:
                       f"The mean value is {number(last)} in the end, while no policy of this run could earn more than "
                       f"about {number(bound)}.",
                       "Lower `learning_rate`, move the target network more slowly, and use Double DQN or twin critics; "
-                      "check that `terminated` ends the bootstrap.", (values.evidence, record.series(
-                          "episode/return").evidence), "Why do my DQN Q-values explode or become far too high?"
+                      "check that `terminated` ends the bootstrap.", (values.evidence, record.episodes.evidence),
+                      "Why do my DQN Q-values explode or become far too high?"
                       if "discrete" in (record.algo.acts if record.algo else ()) else "Why does SAC's Q-value explode?")
 
 
@@ -318,7 +428,7 @@ def _entropy(record: Record) -> Iterator[Finding]:
                       f"Raise `entropy_coef` (now {record.config.get('entropy_coef')}), lower `learning_rate` (now "
                       f"{record.config.get('learning_rate')}), or use fewer `epochs`.",
                       (curve.evidence, coef), "Why is my PPO entropy dropping to zero?")
-    elif env and not record.chosen and last > 0.98 * math.log(env.act_dim):
+    elif env and not record.chosen and not record.stuck and last > 0.98 * math.log(env.act_dim):
         yield Finding("The policy has stayed random",
                       f"The entropy is still {number(last)} of at most {number(math.log(env.act_dim))} nats.",
                       "The policy gets no signal: check that rewards differ between actions, lower `entropy_coef`, or "
@@ -346,7 +456,9 @@ def _too_large_updates(record: Record) -> Iterator[Finding]:
 
 def _too_small_updates(record: Record) -> Iterator[Finding]:
     divergence = record.series("policy/kl")
-    if not record.solved and len(divergence.points) >= 3 and max(divergence.part(_LATE).values) < 1e-4:
+    if record.solved or record.stuck or len(divergence.points) < 3:
+        return
+    if max(divergence.part(_LATE).values) < 1e-4:
         yield Finding("Updates hardly change the policy",
                       f"The KL divergence per update is at most {number(max(divergence.part(_LATE).values))} nats in "
                       "the last third; 0.001 to 0.03 is usual.",
@@ -356,8 +468,10 @@ def _too_small_updates(record: Record) -> Iterator[Finding]:
 
 
 def _critic(record: Record) -> Iterator[Finding]:
+    if record.solved or record.stuck:
+        return
     explained = record.series("value/explained_variance")
-    if len(explained.points) >= 3 and not record.solved and (late := median(explained.part(_LATE).values)) < 0:
+    if len(explained.points) >= 3 and (late := median(explained.part(_LATE).values)) < 0:
         yield Finding("The critic predicts worse than a constant",
                       f"The explained variance is {number(late)} (median of the last third); above 0.5 is usual once "
                       "a policy learns.",
@@ -365,7 +479,7 @@ def _critic(record: Record) -> Iterator[Finding]:
                       "limits are reported as truncation.",
                       (explained.evidence,), "Why is my value function's explained variance negative?")
     loss = record.series("loss/value")
-    if len(loss.points) >= 6 and not record.solved:
+    if len(loss.points) >= 6:
         early, late = median(loss.part(0, 1 / 3).values), median(loss.part(_LATE).values)
         if early > 0 and late > 1000 * early:
             yield Finding("The critic's loss grows without end",
@@ -375,18 +489,20 @@ def _critic(record: Record) -> Iterator[Finding]:
 
 
 def _gradients(record: Record) -> Iterator[Finding]:
+    """The norm alone says little: it falls when all is learned, and has peaks in good runs too."""
     norms = record.series("loss/grad_norm")
-    if len(norms.points) < 6:
+    if len(norms.points) < 6 or record.stuck or not record.suffers:
         return
-    early, late, usual = median(norms.part(0, 1 / 3).values), median(norms.part(_LATE).values), median(norms.values)
+    early, late = median(norms.part(0, 1 / 3).values), median(norms.part(_LATE).values)
+    usual, limit = max(early, median(norms.values)), float(record.config.get("max_grad_norm") or 1.0)
+    step, peak = max(norms.points, key=lambda point: point[1])
     if late < 1e-7 or (early > 0 and late < 1e-4 * early):
         yield Finding("Dying gradients",
                       f"The gradient's norm fell from {number(early)} to {number(late)}: nothing is learned any more.",
                       "Look for saturated or dead units (try `tanh`, a lower `learning_rate`), a schedule that has "
                       "reached zero, and constant rewards.", (norms.evidence,),
                       "Why does my network stop learning late in training (loss of plasticity)?")
-    step, peak = max(norms.points, key=lambda point: point[1])
-    if usual > 0 and peak > 100 * usual:
+    elif usual > 0 and peak > 100 * usual and peak > 10 * limit:
         yield Finding("Exploding gradients",
                       f"The gradient's norm was {number(peak)} at step {step:,}, where {number(usual)} is usual.",
                       f"Scale the rewards, lower `learning_rate`, or lower `max_grad_norm` (now "
@@ -403,7 +519,7 @@ def _exploration(record: Record) -> Iterator[Finding]:
     now = start + (end - start) * min(1.0, record.steps / over)
     evidence = (record.setting("epsilon_start", "epsilon_end", "epsilon_steps"),)
     ask = "How should I schedule epsilon in epsilon-greedy exploration?"
-    if now > 0.2:
+    if now > 0.2 and not record.stuck:
         yield Finding("Most of the run was exploration",
                       f"ε was still {number(now)} at step {record.steps:,}: that share of the actions is random, and "
                       "the return shows it.",
@@ -428,6 +544,23 @@ def _temperature(record: Record) -> Iterator[Finding]:
         yield Finding("Exploration has stopped",
                       f"α fell to {number(last)}, so entropy is worth nothing to the policy.",
                       "Raise `target_entropy`, or scale the rewards up.", (alpha.evidence,),
+                      "What is the SAC temperature alpha, and should I tune it?")
+
+
+def _fixed_temperature(record: Record) -> Iterator[Finding]:
+    """A fixed α is held against what a step earns."""
+    alpha, lengths = record.config.get("alpha"), dict(record.series("episode/length").points)
+    earned = [abs(value) / lengths[step] for step, value in record.episodes.points if lengths.get(step)]
+    if record.config.get("adjust_alpha") is not False or not alpha or not earned or not record.suffers or (
+            record.stuck or record.config.get("normalize_reward")):
+        return
+    per_step = median(earned) * float(record.config.get("reward_scale", 1.0))
+    if alpha > 2 * per_step:
+        yield Finding("The entropy bonus outweighs the reward",
+                      f"α is fixed at {number(alpha)}, while a step earns {number(per_step)}: acting at random pays "
+                      "more than acting well.",
+                      "Set `adjust_alpha` true, or lower `alpha` far below what a step earns.",
+                      (record.setting("alpha", "adjust_alpha"), record.episodes.evidence),
                       "What is the SAC temperature alpha, and should I tune it?")
 
 
@@ -471,18 +604,18 @@ def _evaluation_gap(record: Record) -> Iterator[Finding]:
 
 
 def _settings(record: Record) -> Iterator[Finding]:
-    """Settings that differ from those known to solve the task."""
-    if record.solved or not record.algo or not record.env or record.algo.name not in record.env.presets:
+    """Settings that differ from those known to solve the task; without such, from defaults that could have done."""
+    if record.solved or not record.changed or not (record.has_preset or record.suffers):
         return
-    known = record.env.presets[record.algo.name]
-    changed = {name: value for name, value in known.config.items()
-               if name in record.config and _plain(record.config[name]) != _plain(value)}
-    if changed:
-        says = "; ".join(f"`{name}` is {record.config[name]}, the preset has {_plain(value)}"
-                         for name, value in changed.items())
-        yield Finding("Settings differ from those known to work", f"{says[0].upper()}{says[1:]}.",
-                      f"Try the preset's ({known.source}) before anything else.", (record.setting(*changed),),
-                      f"{record.algo.title} hyperparameters for {record.env.title}")
+    told = [f"`{name}` is {shown(record.config[name])}, usual is {shown(value)}"
+            for name, value in record.changed.items()]
+    says = "; ".join(told[:_NAMED]) + (f"; and {len(told) - _NAMED} more" if len(told) > _NAMED else "")
+    algo, env = record.run.config["algo"], str(record.run.config.get("env"))
+    first = next(iter(record.changed)).replace("_", " ")
+    yield Finding(f"Settings differ from {'those known to work' if record.has_preset else 'the defaults'}",
+                  f"{says}.", f"The usual ones ({catalog.preset(algo, env).source}) before anything else.",
+                  (record.setting(*record.changed),),
+                  f"Which {first} should I use for {catalog.algorithm(algo).title}?")
 
 
 def _too_short(record: Record) -> Iterator[Finding]:
@@ -490,7 +623,7 @@ def _too_short(record: Record) -> Iterator[Finding]:
         return
     known = record.env.presets.get(record.algo.name)
     if known and record.steps < 0.8 * known.env_steps:
-        goal = record.env.solved_at
+        goal = record.goal
         worth = f" a return of {number(goal)}" if goal is not None else " its usual score"
         yield Finding("The run is short",
                       f"It took {record.steps:,} env steps; the preset takes {known.env_steps:,} to reach{worth}.",
@@ -499,15 +632,12 @@ def _too_short(record: Record) -> Iterator[Finding]:
                       "How do I train a finished run for longer?")
 
 
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple | list) else value
-
-
 def _listed(names: list[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
 _CHECKS: tuple[Check, ...] = (
-    _not_finite, _failed, _never_began, _collapsed, _values_diverge, _entropy, _too_large_updates, _critic, _gradients,
-    _exploration, _temperature, _settings, _replay, _too_small_updates, _evaluation_gap, _too_short,
+    _not_finite, _failed, _never_began, _never_moved, _collapsed, _fixed_temperature, _settings, _values_diverge,
+    _entropy, _too_large_updates, _critic, _gradients, _exploration, _temperature, _replay, _too_small_updates,
+    _evaluation_gap, _too_short,
 )

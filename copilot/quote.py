@@ -7,11 +7,12 @@ Code, tables and equations are whole or absent.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from copilot.chunk import blocks, sentences
 from copilot.cite import literal
+from copilot.words import content_words, stem
 
 # A sentence that starts so rests on the one before it.
 _RESTS = re.compile(r"(?:It|Its|This|That|These|Those|They|Their|Such|But|However|Then|So|Therefore|Hence|Otherwise|"
@@ -19,6 +20,23 @@ _RESTS = re.compile(r"(?:It|Its|This|That|These|Those|They|Their|Such|But|Howeve
 # Sentences that only point elsewhere, and what the glossary says a term is called.
 _ASIDE = re.compile(r"See\b|\*{0,2}(?:Sources?|References?|Further reading|Chinese|Also)\b[^.]{0,20}:", re.IGNORECASE)
 _FULL_STOP = re.compile(r"[.!?。！？]\W*$")
+
+# What replies to one question says nothing, or the opposite, behind another one.
+_REPLY = re.compile(r"\W*(?:(?:No|Partly|Mostly|Rarely|Usually(?: not)?|Not necessarily|It depends)\s*[,.:;]|"
+                    r"(?:Yes|Both|Neither)\b)")
+_WHETHER = re.compile(r"(?:^|[,.;:!?]\s*(?:and |or |so |but )?)(?:is|are|am|was|were|do|does|did|can|could|should|"
+                      r"would|will|may|must|has|have)(?:n't)?\b|吗|是否|能否|是不是|能不能", re.IGNORECASE)
+_NOT = re.compile(r"\b(?:not|no|never|without|fails?)\b|n't\b|不|没", re.IGNORECASE)
+_UP = re.compile(r"\b(?:higher|above|better|larger|bigger|more|faster|positive|increas\w*|ris(?:es?|ing)|grow\w*|"
+                 r"improv\w*)\b", re.IGNORECASE)
+_DOWN = re.compile(r"\b(?:lower|below|worse|smaller|less|slower|negative|decreas\w*|drop\w*|fall\w*|shrink\w*)\b",
+                   re.IGNORECASE)
+_NAME = re.compile(r"(?<![\w-])(?=[\w.+-]*[A-Za-z])[\w.+-]*\w")      # see `_names`
+_ASKING = ("explain", "describe", "define", "introduce", "tell", "show", "write", "compare", "code", "python",
+           "example", "formula", "equation")       # words of the kind asked for
+_GENERAL = frozenset({"RL", "I", "X", "Y", "Q", "V", "FAQ", "Tutorial", "Environments"})
+_SHORT, _BEGIN = 4, 6              # letters that words must share at their beginning to be one: at least, and at most
+_ALIKE = 0.75                      # share of common words from which a heading asks the same
 
 
 @dataclass(frozen=True)
@@ -68,6 +86,87 @@ def groups(text: str) -> list[Group]:
 def opening(found: Sequence[Group]) -> bool:
     """Whether a passage begins with a paragraph, which is where it answers its heading."""
     return bool(found) and found[0][0].kind == "paragraph"
+
+
+def share(question: str, heading: str) -> float:
+    """The share of a question's content words that a heading has."""
+    asked, own = _stems(question), _stems(heading)
+    return sum(_among(word, own) for word in asked) / max(1, len(asked))
+
+
+def same(question: str, heading: str, subject: str = "") -> bool:
+    """Whether a heading of a page on a subject asks nearly what the question asks."""
+    asked = _stems(question)
+    others = sum(not _among(word, asked) for word in _stems(heading))
+    return (share(question, f"{subject} {heading}") * len(asked) >= _ALIKE * (len(asked) + others)
+            and bool(_NOT.search(question)) == bool(_NOT.search(heading)) and not reverses(question, heading))
+
+
+def reverses(question: str, heading: str) -> bool:
+    """Whether one asks why something rises, the other why it falls."""
+    one, other = ((bool(_UP.search(text)), bool(_DOWN.search(text))) for text in (question, heading))
+    return one in ((True, False), (False, True)) and other == one[::-1]
+
+
+def asks_whether(question: str) -> bool:
+    """Whether yes or no would answer a question."""
+    return bool(_WHETHER.search(question.strip()))
+
+
+def replies(text: str) -> bool:
+    """Whether a text begins with what makes sense only behind its own question."""
+    return bool(_REPLY.match(text))
+
+
+def foreign(question: str, heading: str) -> bool:
+    """Whether a heading names things, such as a library or a version, and none that the question names."""
+    asked = _stems(question)
+    named = [re.findall(r"[a-z0-9]{2,}", name.lower()) for name in _names(heading)]
+    return bool(named) and not any(all(stem(part) in asked if re.search(r"\d", part) else _among(stem(part), asked)
+                                       for part in parts) for parts in named)
+
+
+def _names(heading: str) -> list[str]:
+    """The words with a capital or a digit behind their first letter, or a capital behind the first word."""
+    return [match.group() for match in _NAME.finditer(heading) if match.group() not in _GENERAL and re.search(
+        "[A-Z0-9]", match.group()[match.start() == 0 or heading[match.start() - 2] in ":.?!":])]
+
+
+def _stems(text: str) -> set[str]:
+    return set(map(stem, content_words(text))) - set(map(stem, _ASKING))
+
+
+def _among(word: str, others: Iterable[str]) -> bool:
+    """Whether a stem is among others, or begins like one of them: `eval` and `evaluation`."""
+    widths = ((other, min(len(word), len(other), _BEGIN)) for other in others)
+    return any(word == other or (width >= _SHORT and word[:width] == other[:width]) for other, width in widths)
+
+
+def next_said(found: Sequence[Group]) -> list[Group]:
+    """A passage without its first sentence, or without its first paragraph; all of it if the rest rests on that."""
+    first, *others = found
+    _, *said = sentences(first[0].text)
+    after = [(Piece("paragraph", " ".join(said)), *first[1:]), *others] if said else others
+    return after if after and not _RESTS.match(after[0][0].text) else list(found)
+
+
+def rows(table: str, question: str, *, described: bool = False) -> str:
+    """A table's head with the rows that a question names; or with those that describe it best, if that counts too."""
+    head, rule, *body = table.splitlines()
+    words = content_words(question) + ["number"] * ("many" in question)
+    keys = {row: re.findall(r"[a-z]+", _cells(row)[0]) for row in body}
+    kept = [row for row in body if keys[row] and all(
+        any(word.startswith(key.rstrip("s")) if len(key) > 2 else word == key for word in words) for key in keys[row])]
+    if not kept and described:
+        asked = _stems(question)
+        told = {row: sum(_among(word, _stems(_cells(row)[-1])) for word in asked) for row in body}
+        best = max(told.values(), default=0)
+        kept = [row for row in body if told[row] == best and 2 * best >= len(asked)]
+    return "\n".join([head, rule, *kept]) if kept else ""
+
+
+def _cells(row: str) -> list[str]:
+    return [cell.strip() for cell in row.strip().strip("|").split("|")]
 
 
 def _piece(kind: str, raw: str) -> Piece:

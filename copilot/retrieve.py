@@ -6,9 +6,8 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from heapq import nlargest
 from itertools import islice
 from math import exp, log
 from typing import Literal
@@ -18,15 +17,27 @@ from copilot.corpus import Document
 from copilot.embed import Embedder, Vectors
 from copilot.index import FIELDS, Closeness, Index, quoted
 from copilot.library import Chunks, Library
+from copilot.rerank import Reranker
 from copilot.vocabulary import Asked, Term, Vocabulary
-from copilot.words import content_words, has_chinese, stem, stems, without_chinese
+from copilot.words import (
+    STOPWORDS,
+    Spelling,
+    content_words,
+    has_chinese,
+    plain_words,
+    respelt,
+    stem,
+    stems,
+    without_chinese,
+)
 
 _BY_WORDS, _BY_MEANING = 60, 150   # candidates from each search: chunks, and passages and headings of chunks
 _BEST = 3                          # statements of a passage whose mean similarity counts
 _LEXICAL = 0.4                     # weight of the question's words in the relevance of a statement
 _SAME = 0.8                        # share of common words from which two passages say the same
-_NEAREST = 5                       # entries whose mean similarity tells how near the corpus is to a question
-_BIAS, _WEIGHTS = 10.8, (6.85, 10.45, 3.54, 1.03, 0.58)    # of the signs that the corpus covers a question
+_AGAIN = 24                        # best candidates that a cross-encoder reads again
+_TOP = 5                           # passages whose headings tell what the corpus says on a question
+_BIAS, _WEIGHTS = 8.83, (6.12, 7.23, 3.62, 1.08, 1.78)     # of the signs that the corpus covers a question
 _COVERED = 0.5                     # evidence below this: the corpus does not cover the question
 _DEFINED = 2                       # terms of a Chinese question that its answer defines
 _OWN = 0.6                         # share of a Chinese question's pairs of characters from which a passage answers it
@@ -34,6 +45,22 @@ _RRF = 60                          # reciprocal rank fusion's constant
 
 _NAME = re.compile(r"(?<![.?!:] )(?<!^)(?<![\w-])(?=[a-z]*[A-Z0-9])(?=\w*[A-Za-z])[\w-]{3,}(?![\w-])", re.ASCII)
 _DECIDES = re.compile(r"when (?:not )?to use", re.IGNORECASE)
+# What a question may ask for that one passage of a page has, and which passage that is.
+_ASKED: dict[str, tuple[re.Pattern[str], Callable[[Chunk], bool]]] = {
+    "value": (re.compile(
+        r"\bdefaults?\b|\bhow (?:many|much|large|big|high|small)\b|\b(?:value|number|size) (?:of|has|have|is|for)\b|"
+        r"默认|多少|多大|几个|^(?!(?:is|are|do|does|can|could|should|will|how|why) )(?:wh\w+ (?:is|are|value) )?"
+        r"(?:[\w'-]+ ){1,4}(?:of|for|in|has) [\w'+-]+(?: [\w'+-]+){0,3}[?.!]*$", re.IGNORECASE),
+        lambda chunk: "| setting | default |" in chunk.text),
+    "publication": (re.compile(
+        r"\b(?:(?:which|what) year|authors? of|who (?:are the authors|wrote|invented|proposed|introduced|published))\b|"
+        r"\b(?:when|which paper)\b.{0,80} (?:publish|appear|come out|came out|introduc|propos|invent)|"
+        r"作者|哪一?年|谁(?:提出|写|发明)", re.IGNORECASE), lambda chunk: chunk.is_facts),
+    "formula": (re.compile(r"\b(?:equations?|formula[es]?|objectives?|loss(?:es)? functions?|update rules?|"
+                           r"mathematical\w*)\b|公式|方程|损失函数|目标函数", re.IGNORECASE),
+                lambda chunk: "$$" in chunk.text and "quations" in ("", *chunk.heading_path)[-1]),
+}
+_DEFINES = re.compile(r"\W*(?:what(?:'s| is| are)|define|explain|describe|什么是)\s*(?:an?\s+|the\s+)?$", re.IGNORECASE)
 _SOURCES = re.compile(r"sources|references|further reading|bibliography", re.IGNORECASE)
 
 
@@ -75,11 +102,14 @@ class Found:
     passages: tuple[Passage, ...]  # best first
     relevance: Mapping[str, float]     # to the question, of each statement in the passages
     evidence: float                # in [0, 1]: how surely the passages are about the question
-    sides: tuple[Term, ...] = ()   # the two that the question compares; empty if it does not compare
+    sides: tuple[Term, ...] = ()   # the two to four that the question compares; empty if it does not compare
     facts: tuple[int, ...] = ()    # the places in `passages` of the sides' key facts; empty if one side has none
     decisive: tuple[int, ...] = () # the places of what says when to use each side; empty if one side has none
     definitions: tuple[int, ...] = ()      # the places of what the glossary says on the terms of a Chinese question
     unknown: tuple[str, ...] = ()  # the names in the question that no passage of the corpus has
+    english: str = ""              # the question in English, as far as words are known
+    asked: Mapping[str, tuple[int, ...]] = field(default_factory=dict)     # who asks for a `value`, a `publication` or
+                                   # a `formula`: the places of what its subjects' own pages have of it
 
     @property
     def covered(self) -> bool:
@@ -96,26 +126,31 @@ class Ranking:
 
 
 class Retriever:
-    """Searches one index, or the corpus and collections as one."""
+    """Searches one index, or the corpus and collections as one; a reranker orders what was found anew."""
 
-    def __init__(self, index: Index | Library, embedder: Embedder, recipe: Recipe | None = None):
-        self._index, self._embedder, self._recipe = index, embedder, recipe or Recipe()
+    def __init__(self, index: Index | Library, embedder: Embedder, recipe: Recipe | None = None,
+                 reranker: Reranker | None = None):
+        self._index, self._embedder, self._recipe, self._reranker = index, embedder, recipe or Recipe(), reranker
         self._threads = ThreadPoolExecutor(os.cpu_count())
         self._vocabulary = Vocabulary(list(index.corpus.documents.values()), index.corpus.chunks)
         self._defined = {chunk.heading_path[-1]: place for place, chunk in enumerate(index.corpus.chunks)
                          if chunk.doc_path.endswith("glossary.md") and chunk.heading_path}
         self._key_facts = self._by_name(lambda chunk: chunk.is_facts)
         self._decisive = self._by_name(lambda chunk: bool(_DECIDES.match("".join(chunk.heading_path[-1:]))))
+        self._single = {kind: self._by_name(wanted) for kind, (_, wanted) in _ASKED.items()}
         self._faq = {place for place, chunk in enumerate(index.corpus.chunks) if chunk.doc_path.startswith("faq/")}
         self._source_lists = {place for place, chunk in enumerate(index.corpus.chunks)
                               if chunk.heading_path and _SOURCES.match(chunk.heading_path[-1])}
+        self._spelling = self._threads.submit(self._spells)
 
     def _by_name(self, wanted: Callable[[Chunk], bool]) -> dict[str, int]:
         """The first such chunk of each page, by what the page's subject is called."""
+        places = [(place, self._index.corpus.documents[chunk.doc_path].names)
+                  for place, chunk in enumerate(self._index.corpus.chunks) if wanted(chunk)]
         found: dict[str, int] = {}
-        for place, chunk in enumerate(self._index.corpus.chunks):
-            if wanted(chunk):
-                for name in self._index.corpus.documents[chunk.doc_path].names:
+        for part in (slice(1), slice(1, None)):        # its main name before another's alias
+            for place, names in places:
+                for name in names[part]:
                     found.setdefault(name, place)
         return found
 
@@ -133,6 +168,8 @@ class Retriever:
         self._index.refresh()
         english = self._vocabulary.english(question) if self._recipe.expands else question
         meaning = self._threads.submit(self._by_meaning, english)      # meanwhile:
+        if repairs := self._repairs(question):
+            return replace(self.find(respelt(question, repairs), limit), question=question)
         asked = self._vocabulary.read(question)
         if not self._recipe.expands:
             asked = replace(asked, english=question, terms=())
@@ -144,22 +181,48 @@ class Retriever:
         facts, decisive = self._of(sides, self._key_facts), self._of(sides, self._decisive)
         terms = [self._defined[term.name] for term in asked.terms if term.name in self._defined]
         definitions = terms[:_DEFINED] if has_chinese(question) else []
-        ranking = self._rank(*meaning.result(), match, added, pairs, decisive)
+        single = {kind: tuple(self._single[kind][term.name] for term in asked.terms if term.name in self._single[kind])
+                  for kind, (asks, _) in _ASKED.items() if asks.search(question)}
+        needed = [place for places in single.values() for place in places]
+        ranking = self._rank(*meaning.result(), match, added, pairs, [*decisive, *needed])
         order = _distinct(ranking.scores, self._index.chunks) if self._recipe.distinct else iter(ranking.scores)
-        places = list(islice(order, limit))
-        places = list(dict.fromkeys([*places, *facts, *decisive, *definitions]))
+        places = self._ordered(asked.english, list(islice(order, max(limit, _AGAIN) if self._reranker else limit)))
+        places = list(dict.fromkeys([*places[:limit], *facts, *decisive, *definitions, *needed]))
+        names = [name for name in _names(question)     # of HER no word is left: it may well be known
+                 if (words := content_words(name)) and not any(map(counts.get, words))]
+        evidence = max([self._evidence(asked, weights, ranking), *(self._held(pairs, place) for place in places)])
         return Found(
             question,
             tuple(self._passage(place, ranking.scores.get(place, 0.0)) for place in places),
             self._relevance(places, ranking, weights),
-            max([self._evidence(asked, weights, ranking), *(self._held(pairs, place) for place in places)]),
+            0.0 if any(_DEFINES.match(question[:question.index(name)]) for name in names) else evidence,
             sides=sides,
             facts=tuple(map(places.index, facts)),
             decisive=tuple(map(places.index, decisive)),
             definitions=tuple(map(places.index, definitions)),
-            unknown=tuple(name for name in _names(question)      # of HER no word is left: it may well be known
-                          if (words := content_words(name)) and not any(map(counts.get, words))),
+            unknown=tuple(names),
+            english=asked.english,
+            asked={kind: tuple(map(places.index, own)) for kind, own in single.items()},
         )
+
+    def _ordered(self, english: str, places: list[int]) -> list[int]:
+        """Places, best first, as the reranker has it if there is one."""
+        if self._reranker is None:
+            return places
+        scores = self._reranker.scores(english, [self._passage(place, 0.0).text for place in places])
+        return [place for _, place in sorted(zip(scores, places, strict=True), key=lambda pair: -pair[0])]
+
+    def _repairs(self, question: str) -> dict[str, str]:
+        """What the misspelt words of a question should be."""
+        words = [word for word in plain_words(question) if word not in STOPWORDS]
+        counts = self._index.having([*map(quoted, words)])
+        unknown = [word for word, count in zip(words, counts, strict=True) if not count]
+        return self._spelling.result().repairs(unknown) if unknown else {}
+
+    def _spells(self) -> Spelling:
+        """By the words of titles and headings: what people ask about, and few enough to compare each."""
+        return Spelling("\n".join(text for chunk in self._index.corpus.chunks for text in (
+            self._index.corpus.documents[chunk.doc_path].title, *chunk.heading_path)))
 
     def _passage(self, place: int, score: float) -> Passage:
         chunk = self._index.chunks[place]
@@ -233,7 +296,10 @@ class Retriever:
         return found
 
     def _evidence(self, asked: Asked, weights: Mapping[str, float], ranking: Ranking) -> float:
-        """How surely the corpus covers a question, in [0, 1]: a logistic regression on `benchmarks/questions.jsonl`."""
+        """How surely the corpus covers a question, in [0, 1]: a logistic regression on `benchmarks/questions.jsonl`.
+
+        Its bias is higher than fitted: questions from neighbouring fields are rare in that file.
+        """
         if not ranking.scores:
             return 0.0
         signs = self._signs(asked, weights, ranking)
@@ -243,16 +309,24 @@ class Retriever:
         """What speaks for an answer in the corpus.
 
         Similarity alone misleads: a long question about something else may lie nearer than a short one about this
-        corpus. So it also counts what share of the question's words, rare ones first, the best passages have, and how
-        many of the corpus's terms and pages' subjects the question names.
+        corpus, and what other fields ask is often said in passing. So it also counts what share of the question's
+        words, rare ones first, the best passage has, how many of the best are headed by the rarest, which mostly is
+        what the question is about, and how many of the corpus's terms it names.
         """
         close = [ranking.close[place] for place in ranking.scores]
-        passage = max(one.passage for one in close)
-        entries = nlargest(_NEAREST, (value for one in close for value in (one.passage, one.heading, *one.statements)))
-        top = list(ranking.scores)[:5]
-        held = sum(weight for word, weight in weights.items() if self._index.among(quoted(word), top))
-        share = held / sum(weights.values()) if weights else 0.0
-        return passage, sum(entries) / len(entries), share, min(len(asked.terms), 3), min(len(asked.subjects), 2)
+        top = list(ranking.scores)[:_TOP]
+        held = sum(weight for word, weight in weights.items() if self._index.among(quoted(word), top[:1]))
+        rarest = stem(max(weights, key=weights.__getitem__, default=""))
+        return (max(one.passage for one in close), max(one.heading for one in close),
+                held / sum(weights.values()) if weights else 0.0,
+                sum(rarest in self._head(place) for place in top) / _TOP,
+                min(len(asked.terms), 3))
+
+    def _head(self, place: int) -> frozenset[str]:
+        """The stems of what stands above a chunk, and of what its page is about."""
+        chunk = self._index.chunks[place]
+        page = self._index.documents[chunk.doc_path]
+        return _stems(" ".join((page.title, *chunk.heading_path, *page.subjects)))
 
     def _of(self, sides: Sequence[Term], known: Mapping[str, int]) -> list[int]:
         """The place that is known for each side; none if one side has none."""

@@ -48,6 +48,7 @@ def serving(assistant: Assistant, host: str = "127.0.0.1", port: int = PORT) -> 
     if not is_loopback(host):
         raise ConfigError(f"'{host}' can be reached from other machines; the copilot serves this one only. "
                           "Use 127.0.0.1.")
+    assistant.has_page = False
     handler = type("Answering", (_Handler,), {"asks": staticmethod(
         lambda question, history: ask(assistant, question, history))})
     try:

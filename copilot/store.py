@@ -32,6 +32,7 @@ from copilot.words import spaced
 
 FORMAT = 2                         # raise it when what an update writes changes
 _BATCH = 256                       # passages that get their vectors in one transaction
+_KNOWN = 20_000                    # texts whose vectors are remembered until then
 _EXACT, _SHARE = 200_000, 0.25     # passages, or share of them, that Chroma may lack or have too many
 _VECTORS = 1000                    # per Chroma call
 _WAIT_S = 30                       # for another process that writes
@@ -176,25 +177,27 @@ def put(sql: sqlite3.Connection, file: File, read: Read | None = None) -> None:
 
 
 def fill(sql: sqlite3.Connection, embedder: Embedder, progress: Progress) -> None:
-    """Give every passage its vectors; none stays that another embedder made."""
+    """Give every passage its vectors; none stays that another embedder made. A text that recurs is embedded once."""
     if meta(sql, "embedder") != embedder.identity:
         with changing(sql):
             sql.execute("DELETE FROM vectors")
             sql.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", [
                 ("embedder", embedder.identity), ("snapshot", "")])
     total, began = pending(sql), time.monotonic()
-    done = 0
+    done, vectors = 0, dict[str, NDArray[np.float16]]()
     while rows := sql.execute(
             f"SELECT place, title, meta, {_CHUNK} FROM chunks JOIN files ON path = file "
             "WHERE place NOT IN (SELECT place FROM vectors) ORDER BY place LIMIT ?", (_BATCH,)).fetchall():
         paged = [(Document(row[4], row[1], "", json.loads(row[2])), chunk_of(row[3:])) for row in rows]
         texts = [embedded_texts(page, chunk) for page, chunk in paged]
-        encoded = embedder.encode_documents([text for own in texts for text in own])
-        vectors = iter(encoded)
+        if len(vectors) > _KNOWN:
+            vectors.clear()
+        if fresh := list(dict.fromkeys(text for own in texts for text in own if text not in vectors)):
+            vectors |= zip(fresh, embedder.encode_documents(fresh).astype(np.float16), strict=True)
         with changing(sql):
-            sql.execute("INSERT OR REPLACE INTO meta VALUES ('dim', ?)", (str(encoded.shape[1]),))
+            sql.execute("INSERT OR REPLACE INTO meta VALUES ('dim', ?)", (str(vectors[texts[0][0]].size),))
             for (place, *_), (page, chunk), own in zip(rows, paged, texts, strict=True):
-                stacked = np.stack([next(vectors) for _ in own]).astype(np.float16)
+                stacked = np.stack([vectors[text] for text in own])
                 sql.execute("INSERT INTO vectors VALUES (?, ?, ?)", (place, _said(page, chunk), stacked.tobytes()))
         done += len(rows)
         left = (time.monotonic() - began) / done * (total - done)

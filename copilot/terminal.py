@@ -65,7 +65,9 @@ def answer(options: argparse.Namespace, opened: Callable[[], Assistant]) -> None
         if not question:
             raise ConfigError('ask needs a question: rl-copilot ask "Why does PPO clip the ratio?"')
     history = store.history(found.id) if store and found else []
-    talk = _Talk(opened(), options.llm.strip(), run, store, options.conversation or "", found.id if found else "",
+    assistant = opened()
+    assistant.has_page = False
+    talk = _Talk(assistant, options.llm.strip(), run, store, options.conversation or "", found.id if found else "",
                  history)
     if options.question or question:       # an empty one in quotes is told what can be asked
         talk.say(question)

@@ -24,7 +24,6 @@ _IDENTIFIER = re.compile(r"[A-Za-z]\w*(?:[._-]\w+)*")
 _IMAGE = re.compile(r"!\[([^\]]*)\](?:\([^)]*\)|\[[^\]]*\])|<img\b[^>]*>", re.IGNORECASE)
 _LINK = re.compile(r"\[([^\]]+)\]\(\s*<?([^)\s>]+)>?[^)]*\)")
 _ADDRESS = re.compile(r"<?\b((?:https?|ftp|file|data|javascript):[^\s<>)\]\"'`]+)>?", re.IGNORECASE)
-_NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?(?!\w)")
 _MARKED = re.compile(r"\[\d{1,2}\]|\*\((?:number |name |address )?not in the sources\)\*")
 _LEADING = re.compile(r"\A(?:\[\d{1,2}\]\s*)+")
 _TAG = re.compile(r"</?[a-zA-Z][^>\n]*>")
@@ -33,7 +32,7 @@ _TAG = re.compile(r"</?[a-zA-Z][^>\n]*>")
 def checked(text: str, passages: Sequence[str]) -> str:
     """The answer with citations that hold, what is doubtful marked, and no way out of this machine."""
     source = "\n".join(passages)
-    return _doubted(_named(cite.verified(harmless(text, source), passages), source), source)
+    return _doubted(_named(cite.verified(harmless(text, source), passages), source), passages)
 
 
 def harmless(text: str, source: str) -> str:
@@ -48,9 +47,9 @@ def harmless(text: str, source: str) -> str:
     return "".join(parts)
 
 
-def _doubted(text: str, source: str) -> str:
+def _doubted(text: str, passages: Sequence[str]) -> str:
     """The text with a remark behind each claim that has neither a citation nor a remark yet."""
-    stated = _numbers(source)
+    numbers = [cite.stated(passage) for passage in passages]
     parts: list[str] = []
     for block in blocks(text):
         piece = text[block.start:block.end]
@@ -60,8 +59,8 @@ def _doubted(text: str, source: str) -> str:
             following = [*said[1:], ""]    # a mark may stand behind the full stop
             piece = " ".join(one + (_UNSUPPORTED if _is_bare(one, after) else "")
                              for one, after in zip(said, following, strict=True)) + tail
-        elif block.kind in ("table", "fence") and (unknown := sorted(_numbers(piece) - stated)):
-            piece = f"{piece.rstrip()}\n\n*(not in the sources: {', '.join(f'{one:g}' for one in unknown)})*{tail}"
+        elif block.kind in ("table", "fence") and (unknown := _unknown(block.kind, piece, numbers)):
+            piece = f"{piece.rstrip()}\n\n*(not in the sources: {', '.join(unknown)})*{tail}"
         parts.append(piece)
     return "".join(parts)
 
@@ -73,10 +72,17 @@ def _is_bare(sentence: str, after: str) -> bool:
             and not _MARKED.search(own) and not _LEADING.match(after))
 
 
-def _numbers(text: str) -> set[float]:
-    """The numbers of a text, without the single digits that only count."""
-    found = {float(number.replace(",", "").rstrip(".")) for number in _NUMBER.findall(text)}
-    return {number for number in found if not (number.is_integer() and abs(number) < 10)}
+def _unknown(kind: str, piece: str, numbers: Sequence[cite.Readings]) -> list[str]:
+    """The numbers in a listing, or in the rows of a table, that what they cite does not state, as they are written."""
+    found: dict[str, None] = {}        # in order, each once
+    for row in [piece] if kind == "fence" else piece.splitlines():
+        claimed = cite.claims(row)
+        if kind == "table":            # behind a row's first cell all are values
+            for cell in row.strip().strip("|").split("|")[1:]:
+                claimed |= cite.claims(f"_: {cell.strip()}")
+        cited = [numbers[number - 1] for number in cite.marks(row) if 1 <= number <= len(numbers)]
+        found |= {written: None for written, one in claimed.items() if cite.unstated([one], cited or numbers)}
+    return list(found)
 
 
 def _named(text: str, source: str) -> str:

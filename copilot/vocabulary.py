@@ -20,6 +20,8 @@ _COMPARES = re.compile(
 _BETWEEN = re.compile(
     r"\W*(?:\w+\W+){0,2}(?:and|or|vs|versus|over|than|to|from|with|of|和|与|跟|还是|比|、|,|/)(?:\W+\w+){0,2}?\W*",
     re.IGNORECASE)
+_LISTED = re.compile(r"[\s,/、]*(?:and|or|vs\.?|versus|和|与|跟|还是|比)?[\s,/、]*", re.IGNORECASE)   # before a third
+_SIDES = 4                         # as many columns can be read side by side
 _CALLED = re.compile(r"\*(?:Chinese|Also):\*([^*·\n]+)")
 
 
@@ -38,7 +40,7 @@ class Asked:
     english: str                   # Chinese that nothing translates is still in it
     terms: tuple[Term, ...]
     subjects: frozenset[str]       # what else it names that pages are about, such as `tensorboard`
-    sides: tuple[Term, ...]        # the two that it compares; empty if it does not compare
+    sides: tuple[Term, ...]        # the two to four that it compares; empty if it does not compare
 
 
 class Vocabulary:
@@ -81,17 +83,24 @@ def without(text: str, term: Term) -> str:
     return _any_of(term.forms).sub(" ", text)
 
 
-def swapped(text: str, term: Term, other: Term) -> str:
-    """The text about the other term."""
-    return _any_of(term.forms).sub(lambda _match: other.name, text)
-
-
 def _sides(question: str, mentions: Sequence[tuple[Term, re.Match[str]]]) -> tuple[Term, ...]:
-    if _COMPARES.search(question):
-        for (one, before), (other, after) in pairwise(mentions):
-            if one != other and _BETWEEN.fullmatch(question[before.end():after.start()]):
-                return one, other
-    return ()
+    """The first two that are set against each other, and those listed with them."""
+    sides: list[Term] = []
+    for (one, before), (other, after) in pairwise(mentions):
+        between = question[before.end():after.start()]
+        if not sides and one != other and _BETWEEN.fullmatch(between) and _compares(question, before, between):
+            sides = [one, other]
+        elif sides and _LISTED.fullmatch(between):
+            sides.append(other)
+        elif sides:
+            break
+    return tuple(dict.fromkeys(sides))[:_SIDES]
+
+
+def _compares(question: str, first: re.Match[str], between: str) -> bool:
+    """Whether it says so, or begins with a choice: `MAPPO or QMIX for SMAC?`."""
+    begins = not re.search(r"\w", question[:first.start()])
+    return bool(_COMPARES.search(question)) or (begins and bool(re.search(r",|\bor\b", between)))
 
 
 def _called(text: str) -> list[str]:

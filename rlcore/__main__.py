@@ -10,36 +10,51 @@ import sys
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
 from rlcore import catalog
 from rlcore.config import ConfigError, MissingExtra, ShapeError, nearest, settings
-from rlcore.runs import RUNS, list_runs
+from rlcore.runs import BACKENDS, RUNS, SAMPLERS, checked, list_runs, read_yaml, yaml_fault
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; bad input costs one clear sentence and exit status 2."""
+    """Run one command; bad input costs one clear sentence and exit status 2, an environment with faults status 1."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         options, strange = _parser(arguments).parse_known_args(arguments)
         if strange:
             raise _unknown_option(strange[0], options)
-        options.run_command(options)
+        return int(options.run_command(options) or 0)
     except (ConfigError, ShapeError, MissingExtra) as error:
         logging.error("%s", error)
         return 2
-    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """Refuses in one sentence, without a page of usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message[:1].upper()}{message[1:]}. See {self.prog} --help.")
+
+
+def _yaml(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no YAML: {yaml_fault(error)}") from None
 
 
 def _parser(arguments: list[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m rlcore", description=__doc__)
+    parser = _Parser(prog="python -m rlcore", description=__doc__)
     parser.add_argument("--version", action="version", version=f"rlcore {_version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_train(commands.add_parser("train", help="train an agent into a new run folder", allow_abbrev=False,
-                                   argument_default=argparse.SUPPRESS), arguments)
+    trainer = commands.add_parser("train", help="train an agent into a new run folder", allow_abbrev=False,
+                                  argument_default=argparse.SUPPRESS)
+    _add_run_options(trainer)
+    _add_settings(trainer, arguments)
     for name, command, text in (("resume", _resume, "continue a run from its last checkpoint"),
                                 ("evaluate", _evaluate, "play evaluation episodes with a run's policy"),
                                 ("video", _video, "film one episode of a run's policy")):
@@ -48,26 +63,31 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
         sub.set_defaults(run_command=command)
         sub.add_argument("--encoder", metavar="MODULE:CLASS", help="the run's own encoder, whose module you trust")
         if name == "evaluate":
-            sub.add_argument("--episodes", type=int, default=20)
-            sub.add_argument("--seed", type=int, default=10_000, help="of the first environment")
+            sub.add_argument("--episodes", type=_yaml, default=20)
+            sub.add_argument("--seed", type=_yaml, default=10_000, help="of the first environment")
             sub.add_argument("--explore", action="store_true", help="act with noise, as at the end of training")
         if name == "resume":
             sub.add_argument("--env", help="the run's own environment, module:Class or file.py:Class, which you trust")
-            sub.add_argument("--env_steps", type=int, help="a new length, counted from the run's beginning")
+            sub.add_argument("--env_steps", type=_yaml, help="a new length, counted from the run's beginning")
         else:
             sub.add_argument("--env", help="another environment with the same spaces, or the run's own where it is a "
                              "module:Class or file.py:Class, which you trust")
-            sub.add_argument("--env_options", type=yaml.safe_load, metavar="YAML",
+            sub.add_argument("--env_options", type=_yaml, metavar="YAML",
                              help="what to change of the environment's options, such as '{max_episode_steps: 200}'")
             sub.add_argument("--checkpoint", default="last", type=lambda word: int(word) if word.isdigit() else word,
                              help="last, best, or the step of one that was kept")
-    shower = commands.add_parser("describe", help="print an agent's networks, shapes and optimisers")
+    shower = commands.add_parser("describe", help="print an agent's networks, shapes and optimisers",
+                                 allow_abbrev=False, argument_default=argparse.SUPPRESS)
     shower.add_argument("algo", help=", ".join(catalog.ALGORITHMS))
     shower.add_argument("--env", required=True, help="an environment's name, such as CartPole-v1")
+    shower.add_argument("--action_mask", action="store_true", help="as for train")
     shower.set_defaults(run_command=_describe)
-    checker = commands.add_parser("check", help="look an environment over for faults")
+    _add_settings(shower, arguments)
+    checker = commands.add_parser("check", help="look an environment over for faults; exit status 1 if it has any")
     checker.add_argument("env", help="a name as train takes it: CartPole-v1, module:Class, file.py:Class")
     checker.set_defaults(run_command=_check)
+    for sub in (shower, checker):
+        sub.add_argument("--env_options", type=_yaml, metavar="YAML", default={}, help=_ENV_OPTIONS)
     lister = commands.add_parser("list", help="list runs, algorithms or environments")
     lister.add_argument("what", nargs="?", choices=("runs", "algorithms", "environments"), default="runs")
     lister.add_argument("--root", type=Path, default=RUNS, help="the folder that holds the runs")
@@ -84,8 +104,10 @@ def _version() -> str:
 
 def _unknown_option(word: str, options: argparse.Namespace) -> ConfigError:
     name, known = word.lstrip("-").split("=")[0], {*vars(options)}
+    if options.run_command in (_train, _describe):
+        known |= _setting_names(options.algo)
     if options.run_command is _train:
-        known |= _run_options() | _setting_names(options.algo)
+        known |= _run_options()
     return ConfigError(f"Unknown option '{name}'{nearest(name, known) or '. See --help.'}")
 
 
@@ -100,46 +122,54 @@ def _setting_names(algo: str) -> set[str]:
     return {item.name for item in settings(catalog.config_class(algo))}
 
 
-def _add_train(sub: argparse.ArgumentParser, arguments: list[str]) -> None:
+_ENV_OPTIONS = "for the environment's constructor, such as '{max_episode_steps: 200}'"
+
+
+def _add_run_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("algo", help=", ".join(catalog.ALGORITHMS))
     sub.add_argument("--env", help="an environment's name, such as CartPole-v1")
     sub.add_argument("--config", type=Path, help="a YAML file with settings and options such as these, or the "
                      "config.yaml of a run; the command line wins")
-    sub.add_argument("--env_steps", type=int, help="length of the run; the preset's if not given")
-    sub.add_argument("--seed", type=int)
+    sub.add_argument("--env_steps", type=_yaml, help="length of the run; the preset's if not given")
+    sub.add_argument("--seed", type=_yaml)
     sub.add_argument("--run_dir", type=Path, help="the run's folder; a new one under runs/ if not given")
-    sub.add_argument("--target_return", type=float, help="stop once the last 100 episodes average this")
+    sub.add_argument("--target_return", type=_yaml, help="stop once the last 100 episodes average this")
     sub.add_argument("--device", help="cpu or cuda")
-    sub.add_argument("--backend", choices=("native", "sync", "process", "envpool"), help="engine of the environments")
-    sub.add_argument("--env_options", type=yaml.safe_load, metavar="YAML",
-                     help="for the environment's constructor, such as '{max_episode_steps: 200}'")
+    sub.add_argument("--backend", choices=BACKENDS, help="engine of the environments")
+    sub.add_argument("--env_options", type=_yaml, metavar="YAML", help=_ENV_OPTIONS)
     sub.add_argument("--action_mask", action="store_true", help="choose among info['action_mask']'s legal actions only")
-    sub.add_argument("--sampler", choices=("serial", "batched", "alternating", "parallel", "async"),
+    sub.add_argument("--sampler", choices=SAMPLERS,
                      help="who steps environments; only async changes what is learned")
-    sub.add_argument("--num_workers", type=int, help="processes of the sampler; one per core if not given")
-    sub.add_argument("--evaluate_every", type=int, help="env steps between evaluations; the best agent is kept")
-    sub.add_argument("--evaluate_episodes", type=int)
-    sub.add_argument("--patience", type=int, help="stop after so many evaluations without a better one")
-    sub.add_argument("--keep_every", type=int, help="env steps between checkpoints of the agent that stay")
+    sub.add_argument("--num_workers", type=_yaml, help="processes of the sampler; one per core if not given")
+    sub.add_argument("--timeout_s", type=_yaml, help="of silence after which a process of the sampler counts as hung")
+    sub.add_argument("--evaluate_every", type=_yaml, help="env steps between evaluations; the best agent is kept")
+    sub.add_argument("--evaluate_episodes", type=_yaml)
+    sub.add_argument("--patience", type=_yaml, help="stop after so many evaluations without a better one")
+    sub.add_argument("--keep_every", type=_yaml, help="env steps between checkpoints of the agent that stay")
     sub.add_argument("--start_from", type=Path, help="a run whose last agent this one begins as")
     sub.add_argument("--freeze", nargs="+", metavar="WORD",
                      help="parameters whose names, as describe prints them, contain one of these stay as they are")
     sub.add_argument("--encoder", metavar="MODULE:CLASS", help="a torch.nn.Module of yours that reads observations")
-    sub.add_argument("--hindsight", type=float, metavar="SHARE",
+    sub.add_argument("--hindsight", type=_yaml, metavar="SHARE",
                      help="share of replayed steps that pursue a goal their episode reached later; 0.8 is usual")
     sub.add_argument("--compiled", action=argparse.BooleanOptionalAction,
                      help="compile the gradient step; where it can be and a run is long enough, if not given")
-    sub.add_argument("--threads", type=int,
+    sub.add_argument("--threads", type=_yaml,
                      help="that torch computes with; few enough to share the machine, if not given")
     sub.add_argument("--replay_on_disk", action="store_true", help="keep the replay memory in the run's folder")
-    sub.add_argument("--checkpoint_s", type=float, help="seconds between checkpoints")
+    sub.add_argument("--checkpoint_s", type=_yaml, help="seconds between checkpoints")
     sub.set_defaults(run_command=_train)
-    chosen = _algorithm_in(arguments[1:]) if arguments[:1] == ["train"] else None
+
+
+def _add_settings(sub: argparse.ArgumentParser, arguments: list[str]) -> None:
+    """The settings of the algorithm that the command names."""
+    command = sub.prog.split()[-1]
+    chosen = _algorithm_in(arguments[1:]) if arguments[:1] == [command] else None
     if chosen is not None:
         group = sub.add_argument_group(f"settings of {chosen.title}")
         for item in settings(catalog.config_class(chosen.name)):
             switch: dict[str, Any] = {"nargs": "?", "const": "true"} if item.kind == "bool" else {}
-            group.add_argument(f"--{item.name}", metavar=item.kind, **switch,
+            group.add_argument(f"--{item.name}", type=_yaml, metavar=item.kind, **switch,
                                help=f"{item.help} (default: {item.default})".replace("%", "%%"))
 
 
@@ -155,8 +185,7 @@ def _train(options: argparse.Namespace) -> None:
 
     algo = catalog.algorithm(options.algo)
     run_options, names = _run_options(), _setting_names(algo.name)
-    given = {name: yaml.safe_load(value) if name in names else value for name, value in vars(options).items()
-             if name in names | run_options}
+    given = {name: value for name, value in vars(options).items() if name in names | run_options}
     if "config" in options:
         given = _read_config(options.config, algo, given) | given
     if "env" not in given:
@@ -170,8 +199,8 @@ def _read_config(path: Path, algo: catalog.Algorithm, given: Mapping[str, Any]) 
 
     given: the command line's, which win.
     """
-    content = _read_yaml(path)
-    named = catalog.algorithm(content.pop("algo", algo.name))
+    content = read_yaml(path)
+    named = catalog.algorithm(checked("algo", content.pop("algo", algo.name)))
     if named is not algo:
         raise ConfigError(f"--config {path} holds settings of {named.title}, not of {algo.title}.")
     run_options = _run_options()
@@ -188,16 +217,6 @@ def _read_config(path: Path, algo: catalog.Algorithm, given: Mapping[str, Any]) 
     for name in content.keys() - known:
         raise ConfigError(f"--config {path}: {algo.title} has no setting and train no option "
                           f"'{name}'{nearest(name, known) or '.'}")
-    return content
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"--config {path} cannot be read: {error}") from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"--config {path} must hold `name: value` lines, not a {type(content).__name__}.")
     return content
 
 
@@ -226,17 +245,23 @@ def _describe(options: argparse.Namespace) -> None:
     from rlcore.envs.make import make_env
     from rlcore.summary import describe
 
-    env = make_env(options.env)
-    build_agent, config = catalog.agent_class(options.algo), catalog.config_for(options.algo, options.env)
+    names = _setting_names(options.algo)
+    changes = {name: value for name, value in vars(options).items() if name in names}
+    config = catalog.config_for(options.algo, options.env, changes)
+    env = make_env(options.env, options=checked("env_options", options.env_options),
+                   action_mask="action_mask" in options)
+    build_agent = catalog.agent_class(options.algo)
     logging.info("%s", describe(build_agent(env.single_observation_space, env.single_action_space, config)))
     env.close()
 
 
-def _check(options: argparse.Namespace) -> None:
+def _check(options: argparse.Namespace) -> int:
     from rlcore.envs.checker import check_env
 
-    for sentence in check_env(options.env) or ["No fault was found."]:
+    faults = check_env(options.env, options=checked("env_options", options.env_options))
+    for sentence in faults or ["No fault was found."]:
         logging.info("%s", sentence)
+    return 1 if faults else 0
 
 
 def _list(options: argparse.Namespace) -> None:

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from rlcore.config import ConfigError
 
 FORMAT = 2
+_ADVICE = "take it from a copy of the run, or delete its checkpoint's folder; a run without one begins anew."
 
 
 def save(folder: Path, step: int, parts: Mapping[str, Any], *, keep_others: bool = False) -> Path:
@@ -65,18 +67,26 @@ def load(path: Path, part: str) -> Any:
     """One part of a checkpoint, as it was given to `save`.
 
     Raises:
-        ConfigError: the part is missing or was written by a later format.
+        ConfigError: the part is missing, its files are damaged, or a later format wrote it.
     """
-    header = path / f"{part}.json"
+    header, tensors = path / f"{part}.json", path / f"{part}.safetensors"
     if not header.exists():
         raise ConfigError(f"The checkpoint {path} has no part '{part}'. It holds: "
                           f"{', '.join(sorted(p.stem for p in path.glob('*.json'))) or 'nothing'}.")
-    content = json.loads(header.read_text())
-    if content["format"] != FORMAT:
-        newer = content["format"] > FORMAT
-        raise ConfigError(f"The checkpoint {path} has format {content['format']}, and this rlcore reads {FORMAT}. "
+    try:
+        content = json.loads(header.read_text())
+        found, tree = content["format"], content["tree"]
+    except (ValueError, KeyError, TypeError):
+        raise ConfigError(f"{header} is damaged, or no part of a checkpoint: {_ADVICE}") from None
+    if found != FORMAT:
+        newer = isinstance(found, int) and found > FORMAT
+        raise ConfigError(f"The checkpoint {path} has format {found}, and this rlcore reads {FORMAT}. "
                           f"{'Update rlcore to open it.' if newer else 'Its curves can be read, but not its agent.'}")
-    return _join(content["tree"], load_file(path / f"{part}.safetensors"))
+    try:
+        return _join(tree, load_file(tensors))
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError):
+        state = "is damaged, or belongs to another checkpoint" if tensors.exists() else "is missing"
+        raise ConfigError(f"{tensors} {state}: {_ADVICE}") from None
 
 
 def _split(tree: Any, tensors: dict[str, torch.Tensor]) -> Any:

@@ -111,7 +111,7 @@ def check_ranges(config: Any) -> None:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'ppo'?`, or nothing where no known word is close."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    close = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.5)
     return f"; did you mean '{close[0]}'?" if close else ""
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from rlcore.config import ConfigError, nearest
 from rlcore.nets.optim import hold
 from rlcore.protocols import Agent
-from rlcore.restore import agent_state
+from rlcore.restore import agent_state, restore
 
 logger = logging.getLogger("rlcore")
 
@@ -23,10 +23,7 @@ def start_from(agent: Agent, run_dir: str | Path) -> None:
         ConfigError: the run has no checkpoint, or its agent is of another kind or size.
     """
     step, state = agent_state(Path(run_dir))
-    try:
-        agent.load_state_dict(state)
-    except (RuntimeError, KeyError, ValueError) as error:  # torch's own words name the sizes
-        raise ConfigError(f"start_from='{run_dir}' holds another kind of agent: {error}") from None
+    restore(agent, state, Path(run_dir), f"start_from='{run_dir}'")
     logger.info("Begins as the agent of %s after %s env steps", run_dir, f"{step:,}")
 
 

@@ -18,6 +18,8 @@ from typing import Any
 from rlcore.config import ConfigError
 
 HEARTBEAT_S = 0.5  # how often a silent worker is asked whether it still lives
+_NEXT = ("Once the cause is mended, `python -m rlcore resume RUN` goes on from a run's last checkpoint; a sampler or "
+         "vector environment that you drive yourself starts them anew by restart().")
 _THREADS = "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 
 
@@ -48,17 +50,19 @@ class Worker:
         with contextlib.suppress(ConnectionError, OSError):
             self.pipe.send(words)
 
-    def answer(self, timeout_s: float) -> Any:
-        """What the worker sends next.
+    def answer(self, timeout_s: float, pulse: Callable[[], int] = lambda: 0) -> Any:
+        """What the worker sends next. While its pulse, a number, changes, it is not silent.
 
         Raises:
             WorkerError: it raised, died, or was silent for `timeout_s`.
         """
-        deadline = time.monotonic() + timeout_s
+        seen, deadline = pulse(), time.monotonic() + timeout_s
         while not self.pipe.poll(HEARTBEAT_S):
             if not self.task.is_alive() and not self.pipe.poll():
                 raise self.died()
-            if time.monotonic() > deadline:
+            if (now := pulse()) != seen:
+                seen, deadline = now, time.monotonic() + timeout_s
+            elif time.monotonic() > deadline:
                 raise self.hangs(timeout_s)
         return self.heard()
 
@@ -75,21 +79,21 @@ class Worker:
         except (EOFError, ConnectionError):
             raise self.died() from None
         if word == "error":
-            raise WorkerError(f"{self.title} raised, and restart() starts them anew:\n\n{value}", self.rows)
+            cause, trace = value
+            raise WorkerError(f"{self.title} raised {cause}\n{_NEXT}\n\n{trace}", self.rows)
         return value
 
     def hangs(self, timeout_s: float) -> WorkerError:
         """The error for a silence of that long."""
         return WorkerError(f"{self.title} have not answered for {timeout_s:g} s. If a step may take that long, give a "
-                           "larger timeout_s; otherwise restart() kills and starts them anew.", self.rows)
+                           f"larger timeout_s. {_NEXT}", self.rows)
 
     def died(self) -> WorkerError:
         """The error that says so."""
         self.task.join(1.0)
         return WorkerError(
-            f"{self.title} died: their process ended with code {self.task.exitcode}. restart() starts them anew. (A "
-            "script that trains must do so below `if __name__ == '__main__':`, because workers import it too.)",
-            self.rows)
+            f"{self.title} died: their process ended with code {self.task.exitcode}. {_NEXT} (A script that trains "
+            "must do so below `if __name__ == '__main__':`, because workers import it too.)", self.rows)
 
     @property
     def title(self) -> str:
@@ -154,9 +158,10 @@ def _live(pipe: connection.Connection[Any, Any], work: Callable[..., None], args
     threading.Thread(target=_die_with_parent, daemon=True).start()
     try:
         work(pipe, *args)
-    except Exception:
+    except Exception as error:
+        cause = "".join(traceback.format_exception_only(error)).strip()
         with contextlib.suppress(ConnectionError):  # the parent is gone, and that was the error
-            pipe.send(("error", traceback.format_exc()))
+            pipe.send(("error", (cause, traceback.format_exc())))
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(1)  # the frames of the error still look into shared memory, which could not be closed in order

@@ -18,7 +18,7 @@ from rlcore.config import ConfigError, build
 from rlcore.envs.make import Backend, Env, Factory, is_known, make_env, name_of, origin_of
 from rlcore.nets.encoders import EncoderClass, read_by
 from rlcore.protocols import Agent
-from rlcore.runs import RunSpec, read_spec
+from rlcore.runs import RunSpec, checked, read_spec
 
 Which = Literal["last", "best"] | int
 """One of a run's checkpoints."""
@@ -85,8 +85,42 @@ def _load(folder: Path, spec: RunSpec, which: Which, env: str | Factory | None,
     one = run_env(spec, 0, 1, env=env, single=True)
     agent = make_agent(spec, one.single_observation_space, one.single_action_space, encoder_class(encoder))
     one.close()
-    agent.load_state_dict(state)
+    restore(agent, state, folder, f"The checkpoint of step {step} in {folder}")
     return agent, step
+
+
+def restore(agent: Agent, state: Any, folder: Path, what: str) -> None:
+    """Make an agent what a checkpoint of a run says. what: the checkpoint, as a refusal names it.
+
+    Raises:
+        ConfigError: it is of another algorithm or size.
+    """
+    try:
+        agent.load_state_dict(state)
+    except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
+        mine, other = type(agent).__name__, catalog.algorithm(read_spec(folder).algo)
+        why = (_unlike(_shapes(agent.state_dict()), _shapes(state)) if other.class_name == mine else
+               f"it is one of {other.title}")
+        raise ConfigError(f"{what} holds another kind of agent than this {mine}: {why}. Both need the same algorithm, "
+                          "network settings and spaces.") from error
+
+
+def _unlike(mine: Mapping[str, list[int]], saved: Mapping[str, list[int]]) -> str:
+    """The first tensor in which two agents differ, in words."""
+    for name, shape in mine.items():
+        if name in saved and saved[name] != shape:
+            return f"{name} is {saved[name]} there and {shape} here"
+    lost = [name for name in mine if name not in saved]
+    return f"{lost[0]} is missing there" if lost else "its parts have other names"
+
+
+def _shapes(tree: Any, name: str = "") -> dict[str, list[int]]:
+    """The shape of each tensor in nested dictionaries and lists, by its name with dots."""
+    if isinstance(tree, torch.Tensor):
+        return {name: [*tree.shape]}
+    parts = tree.items() if isinstance(tree, Mapping) else enumerate(tree) if isinstance(tree, list) else ()
+    return {key: shape for part, value in parts
+            for key, shape in _shapes(value, f"{name}.{part}" if name else str(part)).items()}
 
 
 @dataclass(frozen=True)
@@ -110,12 +144,12 @@ def load_player(run_dir: str | Path, which: Which, env: str | Factory | None, op
     Raises:
         ConfigError: as `load_agent`.
     """
-    spec = read_spec(Path(run_dir))
+    spec, options = read_spec(Path(run_dir)), checked("env_options", options or {})
     another = env if isinstance(env, str) and env != spec.env else None
     if another is not None:
         origin_of(another, {})  # imports the module that the user names, which may also be that of the run's own
     agent, step = _load(Path(run_dir), spec, which, None if another else env, encoder)
-    chosen = {**({} if another else spec.env_options), **(options or {})}
+    chosen = {**({} if another else spec.env_options), **options}
     own = (env is None or name_of(env) == spec.env) and chosen == {**spec.env_options}
     engine: Backend = "envpool" if spec.backend == "envpool" and env in (None, spec.env) else "sync"
     return agent, Place(env or spec.env, chosen, spec.action_mask, own, engine), step
@@ -134,11 +168,12 @@ def agent_state(folder: Path, which: Which = "last") -> tuple[int, Any]:
         if which == "last":
             raise ConfigError(f"{folder} has no checkpoint yet. Let it train for a moment, or stop it to save one.")
         raise ConfigError(f"{folder} has no best checkpoint: train with evaluate_every to keep one.")
-    kept = {int(path.name): path for path in (folder / "kept").glob("[0-9]*")}
-    if int(which) not in kept:
-        raise ConfigError(f"{folder} has kept no checkpoint of step {which}. "
+    kept = {int(path.name): path for path in (folder / "kept").glob("[0-9]*") if path.name.isdigit()}
+    if which not in kept:
+        asked = f"step {which}" if isinstance(which, int) else f"{which!r}: it is 'last', 'best' or the step of one"
+        raise ConfigError(f"{folder} has kept no checkpoint of {asked}. "
                           f"Kept: {', '.join(map(str, sorted(kept))) or 'none; train with keep_every'}.")
-    return int(which), checkpoint.load(kept[int(which)], "agent")
+    return which, checkpoint.load(kept[which], "agent")
 
 
 def encoder_class(encoder: Encoder | None) -> EncoderClass | None:

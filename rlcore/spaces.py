@@ -79,11 +79,15 @@ class Actions:
 
 
 def require_actions(algo: str, space: spaces.Space[object], able: set[Acts], instead: str) -> Actions:
-    """The action translator, or a refusal that names an algorithm that can."""
+    """The action translator, or a refusal that names an algorithm that can.
+
+    instead: those for the other one of discrete and continuous actions. Beside these kinds only PPO's family acts.
+    """
     actions = Actions(space)
     if actions.kind not in able:
         kinds = " or ".join(kind.replace("_", "-") for kind in sorted(able))
-        raise ShapeError(f"{algo} needs a {kinds} action space, but this one is {space}. {instead} can act here.")
+        raise ShapeError(f"{algo} needs a {kinds} action space, but this one is {space}. "
+                         f"{instead if actions.kind in ('discrete', 'continuous') else 'PPO'} can act here.")
     return actions
 
 

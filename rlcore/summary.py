@@ -8,12 +8,19 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
+from rlcore.config import ConfigError
 from rlcore.data.replay import Ring
 from rlcore.protocols import Agent
 
 
 def describe(agent: Agent) -> str:
-    """The agent's networks with the shapes of their parameters, its optimisers, memory and action space."""
+    """The agent's networks with the shapes of their parameters, its optimisers, memory and action space.
+
+    Raises:
+        ConfigError: it is no agent.
+    """
+    if not hasattr(agent, "actions"):
+        raise ConfigError(f"describe({agent!r}) takes an agent, such as rl.train(…) or rl.load_agent(run)[0] gives.")
     lines = [f"{type(agent).__name__}: {agent.actions.kind.replace('_', '-')} actions, {agent.actions.size} outputs"]
     seen: set[int] = set()
     for name, part in vars(agent).items():

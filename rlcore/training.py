@@ -20,23 +20,24 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
 from types import FrameType
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, cast
 
 import psutil
 import torch
 from tqdm import tqdm
 
 from rlcore import catalog, checkpoint, finetune
-from rlcore.config import ConfigError, nearest, to_dict
+from rlcore.config import ConfigError, build, to_dict
 from rlcore.envs.make import Backend, Env, Factory, make_env, name_of
+from rlcore.envs.process import ProcessVectorEnv
 from rlcore.evaluation.evaluate import append_evaluation, drop_evaluations_after, evaluate
 from rlcore.fast import graph
 from rlcore.hindsight import look_back
 from rlcore.log import RunLog
 from rlcore.nets.encoders import EncoderClass, reader_of
 from rlcore.protocols import Agent, Metrics, OffPolicyAgent, OnPolicyAgent
-from rlcore.restore import Encoder, agent_seed, encoder_class, encoder_name, make_agent, run_env
-from rlcore.runs import RunSpec, Status, new_folder, open_run, read_spec, write_spec, write_status
+from rlcore.restore import Encoder, agent_seed, encoder_class, encoder_name, make_agent, restore, run_env
+from rlcore.runs import RunSpec, Status, checked, new_folder, open_run, read_spec, write_spec, write_status
 from rlcore.sampling.collect import Collector, Sampler
 from rlcore.sampling.workers import Recipe, Workers
 
@@ -92,10 +93,10 @@ Loop = Callable[[Agent, Sampler, int, int], Iterator[tuple[int, Metrics]]]
 def train(algo: str, env: str | Factory | Env, config: Any = None, *, env_steps: int | None = None, seed: int = 0,
           run_dir: str | Path | None = None, target_return: float | None = None, device: str = "cpu",
           backend: Backend | None = None, env_options: Mapping[str, Any] | None = None, action_mask: bool = False,
-          sampler: SamplerName = "serial", num_workers: int | None = None, evaluate_every: int | None = None,
-          evaluate_episodes: int = 10, patience: int | None = None, keep_every: int | None = None,
-          start_from: str | Path | None = None, freeze: str | Sequence[str] = (),
-          encoder: Encoder | None = None, hindsight: float | None = None,
+          sampler: SamplerName = "serial", num_workers: int | None = None, timeout_s: float | None = None,
+          evaluate_every: int | None = None, evaluate_episodes: int = 10, patience: int | None = None,
+          keep_every: int | None = None, start_from: str | Path | None = None,
+          freeze: str | Sequence[str] = (), encoder: Encoder | None = None, hindsight: float | None = None,
           compiled: bool | None = None, threads: int | None = None, replay_on_disk: bool = False,
           callbacks: Sequence[Callback] = (), checkpoint_s: float = 30.0, progress: bool = True) -> Agent:
     """Train an agent and keep everything about it in a run folder.
@@ -118,6 +119,7 @@ def train(algo: str, env: str | Factory | Env, config: Any = None, *, env_steps:
             so in two halves, of which one steps while the other's actions are computed; "parallel" gives each worker a
             copy of the policy: these four give the same bits. "async" is "parallel" one rollout ahead of learning.
         num_workers: the sampler's processes; one per core if None.
+        timeout_s: seconds without an answer after which one of them is taken to hang; a minute if None.
         evaluate_every: env steps between evaluations in training; the best agent by them is kept as "best".
         evaluate_episodes: how many episodes each plays.
         patience: stop after so many evaluations in a row without a better one.
@@ -142,41 +144,37 @@ def train(algo: str, env: str | Factory | Env, config: Any = None, *, env_steps:
         ConfigError: an unknown name, a setting out of range, or a folder that already holds a run.
         ShapeError: the algorithm cannot read the observations or act in the action space.
     """
-    _check_sampler(algo, sampler)
-    name = env.name if isinstance(env, Env) else name_of(env)
+    algorithm, name = catalog.algorithm(checked("algo", algo)), env.name if isinstance(env, Env) else name_of(env)
     cfg = catalog.config_for(algo, name, config) if config is None or isinstance(config, Mapping) else config
     if not isinstance(cfg, catalog.config_class(algo)):
         raise ConfigError(f"train('{algo}', …) takes a {catalog.config_class(algo).__name__}, "
                           f"not {type(cfg).__name__}.")
-    if isinstance(env, Env):
-        if sampler != "serial":
-            raise ConfigError(f"sampler='{sampler}' makes environments in its own processes: give train(…) the "
-                              f"environment's name, '{name}', instead of a finished one.")
-        made, cfg = env, replace(cfg, num_envs=env.num_envs)
-    else:
-        if sampler != "serial" and "<" in name:  # <lambda>, <locals>
-            raise ConfigError(f"sampler='{sampler}' makes environments in other processes, which cannot import {name}. "
-                              "Define it at the top of a module, or use sampler='serial'.")
-        made = make_env(env, cfg.num_envs if sampler in _HERE else 1, seed=seed, backend=_engine(sampler, backend),
-                        options=env_options, action_mask=action_mask, num_workers=num_workers)
+    cfg = replace(cfg, num_envs=env.num_envs) if isinstance(env, Env) else cfg
     own = encoder_class(encoder)
     spec = RunSpec(
-        algo=catalog.algorithm(algo).name, env=name, seed=seed, config=to_dict(cfg), backend=made.backend,
+        algo=algorithm.name, env=name, seed=seed, config=to_dict(cfg), backend=backend,
         env_steps=catalog.preset(algo, name).env_steps if env_steps is None else env_steps,
         target_return=target_return, device=device, checkpoint_s=checkpoint_s,
         threads=_threads(cfg.hidden) if threads is None else threads,
-        env_seed=None if made.seed == seed else made.seed, env_options=made.options, action_mask=made.action_mask,
-        sampler=sampler, num_workers=num_workers, evaluate_every=evaluate_every, evaluate_episodes=evaluate_episodes,
-        patience=patience, keep_every=keep_every, start_from=None if start_from is None else str(start_from),
-        freeze=[freeze] if isinstance(freeze, str) else list(freeze), hindsight=hindsight,
-        encoder=None if own is None else encoder_name(own),
+        env_options={} if env_options is None else env_options, action_mask=action_mask,
+        sampler=sampler, num_workers=num_workers, timeout_s=timeout_s, evaluate_every=evaluate_every,
+        evaluate_episodes=evaluate_episodes, patience=patience, keep_every=keep_every,
+        start_from=None if start_from is None else str(start_from), freeze=freeze, hindsight=hindsight,
+        encoder=None if own is None else encoder_name(own), compiled=False if compiled is None else compiled,
         replay_on_disk=replay_on_disk, versions=versions(),
     )
-    counts = ("env_steps", "evaluate_every", "evaluate_episodes", "patience", "keep_every", "threads")
-    asked = {what: getattr(spec, what) for what in counts}
-    exact: dict[str, Any] = {what: _count(what, number) for what, number in asked.items() if number is not None}
-    spec = replace(spec, **exact)
+    callbacks, chosen = checked("callbacks", callbacks), _chosen(checked("run_dir", run_dir))
     _check_together(spec)
+    if not isinstance(env, Env):
+        made = make_env(env, cfg.num_envs if sampler in _HERE else 1, seed=spec.seed, backend=_engine(spec),
+                        options=spec.env_options, action_mask=action_mask, num_workers=spec.num_workers)
+    elif sampler != "serial":
+        raise ConfigError(f"sampler='{sampler}' makes environments in its own processes: give train(…) the "
+                          f"environment's name, '{name}', instead of a finished one.")
+    else:
+        made = env
+    spec = replace(spec, backend=made.backend, env_seed=None if made.seed == spec.seed else made.seed,
+                   env_options=made.options, action_mask=made.action_mask)
     agent = _begin(spec, made, own)
     spec = replace(spec, compiled=_gains_by_compiling(spec, agent) if compiled is None else compiled)
     if compiled and (obstacle := graph.obstacle(agent)):
@@ -184,9 +182,11 @@ def train(algo: str, env: str | Factory | Env, config: Any = None, *, env_steps:
     if compiled and (tool := graph.missing_tool(device)):
         raise ConfigError(f"compiled=True asks for a compiled gradient step, but this machine lacks {tool}. "
                           "Install it, or use compiled=False.")
-    folder = _folder(run_dir, spec)
+    collector = make_sampler(spec, made, agent)
+    folder = chosen or new_folder(f"{spec.algo}-{spec.env}")  # only now: who cannot begin leaves none
+    folder.mkdir(parents=True, exist_ok=True)
     write_spec(folder, spec)
-    return Session(folder, spec, made, agent, progress, callbacks).run()
+    return Session(folder, spec, made.source, collector, agent, progress, callbacks).run()
 
 
 def _begin(spec: RunSpec, env: Env, encoder: EncoderClass | None, *, known: bool = False) -> Agent:
@@ -216,21 +216,23 @@ def resume(run_dir: str | Path, *, env: str | Factory | None = None, encoder: En
         ConfigError: the folder is no run, its process is still alive, it has taken `env_steps` already, or it names an
             environment or an encoder of which nothing was imported.
     """
-    folder = Path(run_dir)
+    folder, callbacks = Path(checked("run_dir", run_dir)), checked("callbacks", callbacks)
     spec, status = read_spec(folder), open_run(folder)
     if status.state in ("starting", "running", "stopping") and status.status.pid != os.getpid():
         raise ConfigError(f"{status.id} is already {status.state}.")
     saved = checkpoint.latest(folder / "checkpoints")
     if env_steps is not None:
-        spec = replace(spec, env_steps=_count("env_steps", env_steps))
+        spec = replace(spec, env_steps=env_steps)
         if saved is not None and int(saved.name) >= spec.env_steps:
             raise ConfigError(f"{status.id} has taken {int(saved.name):,} env steps already: env_steps={env_steps} is "
                               "counted from its beginning and must be more.")
-    made = run_env(spec, 0, spec.config["num_envs"] if spec.sampler in _HERE else 1, env=env)
+    num_envs = build(catalog.config_class(spec.algo), spec.config).num_envs
+    made = run_env(spec, 0, num_envs if spec.sampler in _HERE else 1, env=env)
     agent = _begin(spec, made, encoder_class(encoder), known=saved is not None)
+    session = Session(folder, spec, made.source, make_sampler(spec, made, agent), agent, progress, callbacks)
     if env_steps is not None:
         write_spec(folder, spec)
-    return Session(folder, spec, made, agent, progress, callbacks).run()
+    return session.run()
 
 
 def _gains_by_compiling(spec: RunSpec, agent: Agent) -> bool:
@@ -248,6 +250,8 @@ def make_sampler(spec: RunSpec, env: Env, agent: Agent) -> Sampler:
     on_policy = algorithm.loop == "on_policy"
     horizon, random_steps = (cfg.horizon, 0) if on_policy else (cfg.train_every, cfg.learning_starts)
     if spec.sampler in _HERE:
+        if spec.timeout_s is not None and isinstance(env.env, ProcessVectorEnv):
+            env.env.timeout_s = spec.timeout_s
         return Collector(env, agent, horizon, seed=spec.seed, random_steps=random_steps,
                          num_groups=2 if spec.sampler == "alternating" else 1)
     ahead = spec.sampler == "async"
@@ -256,26 +260,23 @@ def make_sampler(spec: RunSpec, env: Env, agent: Agent) -> Sampler:
                     log_prob=ahead and on_policy)
     obs_space = env.single_observation_space
     env.close()
-    return Workers(recipe, agent, obs_space, spec.num_workers or psutil.cpu_count(logical=False) or 1, ahead=ahead)
+    count = spec.num_workers or psutil.cpu_count(logical=False) or 1
+    return Workers(recipe, agent, obs_space, count, ahead=ahead, timeout_s=spec.timeout_s or 60.0)
 
 
 _HERE = ("serial", "batched", "alternating")  # samplers whose policy acts in the learner's process
 
 
-def _check_sampler(algo: str, name: str) -> None:
-    known = get_args(SamplerName)
-    if name not in known:
-        raise ConfigError(f"Unknown sampler '{name}'{nearest(name, known) or '.'} Known: {', '.join(known)}.")
-    algorithm = catalog.algorithm(algo)
-    if name == "async" and algorithm.loop == "on_policy" and not algorithm.weighs_actions:
-        able = [other.title for other in catalog.ALGORITHMS.values() if other.weighs_actions]
-        raise ConfigError(f"{algorithm.title} cannot use sampler='async': it learns only from what its newest policy "
-                          f"did. Use sampler='parallel', or one of {', '.join(able)} or an off-policy algorithm.")
-
-
 def _check_together(spec: RunSpec) -> None:
     """Options that exclude each other, or the algorithm or the environment."""
     algorithm = catalog.algorithm(spec.algo)
+    if spec.sampler == "async" and algorithm.loop == "on_policy" and not algorithm.weighs_actions:
+        able = [other.title for other in catalog.ALGORITHMS.values() if other.weighs_actions]
+        raise ConfigError(f"{algorithm.title} cannot use sampler='async': it learns only from what its newest policy "
+                          f"did. Use sampler='parallel', or one of {', '.join(able)} or an off-policy algorithm.")
+    if spec.sampler != "serial" and "<" in spec.env:  # <lambda>, <locals>
+        raise ConfigError(f"sampler='{spec.sampler}' makes environments in other processes, which cannot import "
+                          f"{spec.env}. Define it at the top of a module, or use sampler='serial'.")
     if algorithm.needs_cost and spec.env in catalog.ENVIRONMENTS and (why := catalog.refusal(spec.algo, spec.env)):
         raise ConfigError(why)
     if spec.freeze and not algorithm.freezes:
@@ -287,18 +288,12 @@ def _check_together(spec: RunSpec) -> None:
         raise ConfigError(f"patience={spec.patience} counts evaluations: give evaluate_every too.")
 
 
-def _count(what: str, number: float) -> int:
-    """A number of things, which may be written 1e5."""
-    if not (isinstance(number, int | float) and float(number).is_integer() and number >= 1):
-        raise ConfigError(f"{what}={number!r} must be a whole number of at least 1.")
-    return int(number)
-
-
-def _engine(sampler: SamplerName, backend: Backend | None) -> Backend | None:
+def _engine(spec: RunSpec) -> Backend | None:
     """The engine of the environments that a sampler needs."""
-    needs: Backend | None = {"serial": backend, "batched": "process", "alternating": "process"}.get(sampler, "sync")
-    if backend not in (None, needs):
-        raise ConfigError(f"sampler='{sampler}' steps environments with backend='{needs}', not '{backend}'. "
+    asked = cast(Backend | None, spec.backend)
+    needs: Backend | None = {"serial": asked, "batched": "process", "alternating": "process"}.get(spec.sampler, "sync")
+    if asked not in (None, needs):
+        raise ConfigError(f"sampler='{spec.sampler}' steps environments with backend='{needs}', not '{asked}'. "
                           "Leave backend out, or use sampler='serial'.")
     return needs
 
@@ -312,15 +307,18 @@ def _threads(hidden: tuple[int, ...]) -> int:
     return 1 if max(hidden) < 200 else max(1, min(4, (psutil.cpu_count(logical=False) or 1) // 2))
 
 
-def _folder(run_dir: str | Path | None, spec: RunSpec) -> Path:
+def _chosen(run_dir: str | Path | None) -> Path | None:
+    """The folder that a run is to have, where somebody chose one."""
     chosen = run_dir or os.environ.get("RLCORE_RUN_DIR")
     if not chosen:
-        return new_folder(f"{spec.algo}-{spec.env}")
+        return None
     folder = Path(chosen)
-    folder.mkdir(parents=True, exist_ok=True)
     if (folder / "config.yaml").exists():
         raise ConfigError(f"{folder} already holds a run. Resume it with `python -m rlcore resume {folder}`, "
                           "or train into another folder.")
+    there = next(place for place in (folder, *folder.resolve().parents) if place.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        raise ConfigError(f"{folder} cannot be a run's folder: {there} is no folder that can be written into.")
     return folder
 
 
@@ -338,10 +336,10 @@ def versions() -> dict[str, str]:
 class Session:
     """One process's turn at a run: from its last checkpoint, or its beginning, to its end or a stop."""
 
-    def __init__(self, folder: Path, spec: RunSpec, env: Env, agent: Agent, progress: bool,
-                 callbacks: Sequence[Callback] = ()):
+    def __init__(self, folder: Path, spec: RunSpec, env_source: str | Factory, sampler: Sampler, agent: Agent,
+                 progress: bool, callbacks: Sequence[Callback] = ()):
         self.folder, self.spec, self.agent, self.callbacks = folder, spec, agent, callbacks
-        self.env_source = env.source
+        self.env_source, self.sampler = env_source, sampler
         self.on_gpu = torch.device(spec.device).type == "cuda"
         self.stop_file = folder / "stop"
         if self.stop_file.exists() and self.stop_file.stat().st_mtime < psutil.Process().create_time() - 2:
@@ -351,7 +349,6 @@ class Session:
         if algorithm.loop == "off_policy":
             self.loop, self.memory = cast(Loop, off_policy), cast(OffPolicyAgent, agent).memory
             self.memory.folder = folder / "replay" if spec.replay_on_disk else None
-        self.sampler = make_sampler(spec, env, agent)
         if spec.compiled and (tool := graph.missing_tool(spec.device)):
             logger.warning("This machine lacks %s, so the compiled run goes on with the readable step: by the same "
                            "formulas, but not to the last bits of a compiled one.", tool)
@@ -363,7 +360,11 @@ class Session:
         self.best: float | None = None   # highest mean return of an evaluation in training
         self.since_best = 0              # evaluations since then
         if saved := checkpoint.latest(folder / "checkpoints"):
-            keep_bytes = self._load(saved)
+            try:
+                keep_bytes = self._load(saved)
+            except BaseException:
+                self.sampler.close()
+                raise
         self.log = RunLog(folder, keep_bytes=keep_bytes, step=self.step)
         self.started, self.first_step = time.monotonic(), self.step
         self.asked_to_stop = False
@@ -489,7 +490,7 @@ class Session:
         checkpoint.save(self.folder / "checkpoints", self.step, parts)
 
     def _load(self, saved: Path) -> int:
-        self.agent.load_state_dict(checkpoint.load(saved, "agent"))
+        restore(self.agent, checkpoint.load(saved, "agent"), self.folder, f"The checkpoint {saved}")
         if self.memory is not None:
             self.memory.load_state_dict(checkpoint.load(saved, "memory"))
         state: Mapping[str, Any] = checkpoint.load(saved, "session")

@@ -41,7 +41,7 @@ ALLOWED: dict[str, set[str]] = {
                        "rlcore.protocols", "rlcore.runs"},
     "rlcore.finetune": {"rlcore.config", "rlcore.nets", "rlcore.protocols", "rlcore.restore"},
     "rlcore.hindsight": {"rlcore.config", "rlcore.data", "rlcore.envs", "rlcore.protocols"},
-    "rlcore.summary": {"rlcore.data", "rlcore.protocols"},
+    "rlcore.summary": {"rlcore.config", "rlcore.data", "rlcore.protocols"},
     "rlcore.sampling": {"rlcore.arrays", "rlcore.config", "rlcore.data", "rlcore.envs", "rlcore.processes",
                         "rlcore.protocols", "rlcore.spaces"},
     "rlcore.algos": {"rlcore.arrays", "rlcore.config", "rlcore.data", "rlcore.nets", "rlcore.ops", "rlcore.protocols",

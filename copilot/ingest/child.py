@@ -8,6 +8,7 @@ import multiprocessing
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -119,13 +120,21 @@ def serve(pipe: Connection[Any, Any]) -> None:
         pipe.send_bytes(json.dumps(_answer(path), default=str).encode(errors="replace"))
 
 
+def once(chunks: Sequence[Chunk]) -> list[Chunk]:
+    """The chunks without those that only repeat an earlier one below the same headings: all that is said stays."""
+    first: dict[tuple[tuple[str, ...], str], Chunk] = {}
+    for chunk in chunks:
+        first.setdefault((chunk.heading_path, chunk.text), chunk)
+    return list(first.values())
+
+
 def _answer(path: str) -> Any:
     """All of a page but its text, or the reason why there is none."""
     try:
         document = load(Path(path))
         chunks = [chunk for chunk in [*split(document), *facts(document)] if chunk.text]
         return {"title": document.title, "meta": dict(document.meta), "characters": len(document.text),
-                "chunks": [asdict(chunk) for chunk in chunks]}
+                "chunks": [asdict(chunk) for chunk in once(chunks)]}
     except Unreadable as error:
         return str(error)[:_SHOWN]
     except (MemoryError, RecursionError) as error:

@@ -42,8 +42,10 @@ def load(raw: bytes, path: str) -> Document:
 
 
 def _document(reader: Any, path: str) -> Document:
+    from pypdf.errors import LimitReachedError
+
     starts, titles = _outline(reader)
-    text, places, lost, hidden = "", [], 0, 0
+    text, places, lost, burst, hidden = "", [], 0, 0, 0
     for number, page in enumerate(reader.pages, start=1):
         try:
             seen, whole = shown(page)
@@ -51,13 +53,15 @@ def _document(reader: Any, path: str) -> Document:
             hidden += len("".join(whole.split())) - len("".join(seen.split()))
         except Exception as error:     # pypdf meets damage with whatever error comes first
             logging.getLogger(__name__).info("page %d of %s: %s", number, path, error)
-            own, lost = "", lost + 1
+            own, lost, burst = "", lost + 1, burst + isinstance(error, LimitReachedError)
         above = bisect_right(starts, number) - 1
         places.append(Place(len(text), "page", number, titles[above] if above >= 0 else ()))
         text += f"{own}\n\n" if own else ""
     left_out = f"left out {hidden:,} characters that its pages do not show" if hidden else ""
     if not text:
-        raise Unreadable(f"has no text that its pages show; {left_out}" if hidden else
+        raise Unreadable("unpacks to far more than pages of text hold, so it is not read" if burst else
+                         f"has no text that its pages show; {left_out}" if hidden else
+                         "is a damaged PDF (none of its pages could be read)" if lost else
                          "has no text: it holds pictures only. Recognise its text first (OCR)")
     note = "; ".join(filter(None, [f"{lost} of its {len(places)} pages could not be read" if lost else "", left_out]))
     title = str((reader.metadata or {}).get("/Title") or "").strip()

@@ -91,12 +91,13 @@ class Draft:
 
 def answered(model: LanguageModel, found: Found, history: History) -> Iterator[str]:
     """The answer as it grows; whatever blocks of it are complete have citations that hold, in the end all."""
-    return verified(model.generate(prompt(found, history, model.count, model.room).text), found)
+    asked = prompt(found, history, model.count, model.room)
+    return verified(model.generate(asked.text), found, asked.passages)
 
 
-def verified(pieces: Iterator[str], found: Found) -> Iterator[str]:
-    """What a model says as it grows, held against the passages block by block."""
-    passages = [passage.text for passage in found.passages]
+def verified(pieces: Iterator[str], found: Found, count: int) -> Iterator[str]:
+    """What a model says as it grows, held block by block against the `count` passages that it read."""
+    passages = [passage.text for passage in found.passages[:count]]
     text, cut, done = "", 0, ""
     for piece in pieces:
         text += piece

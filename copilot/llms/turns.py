@@ -128,7 +128,7 @@ class ModelAnswerer(ABC):
         try:
             asked = prompt(found, history, self.count, self.room)
             use = Use(self.count(asked.text), self.window, asked.passages, len(found.passages))
-            for text in verified(self._turns.generate(asked.text, turn), found):
+            for text in verified(self._turns.generate(asked.text, turn), found, asked.passages):
                 yield Draft(text, use)
         finally:
             self._turns.end(turn)

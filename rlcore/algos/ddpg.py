@@ -30,7 +30,7 @@ from rlcore.nets.critics import Critics, critics_with_copy
 from rlcore.nets.dists import Gaussian
 from rlcore.nets.encoders import learn_obs, mlp
 from rlcore.nets.fused import Precision, fuse
-from rlcore.nets.optim import adam, descend, flatten, polyak
+from rlcore.nets.optim import adam, anneal, descend, flatten, polyak
 from rlcore.ops.policy import weighted_mean
 from rlcore.ops.td import td_target
 from rlcore.protocols import Metrics
@@ -47,6 +47,8 @@ class DDPGConfig:
     batch_size: int = setting(256, "remembered steps per gradient step", low=1)
     learning_rate: float = setting(1e-3, "Adam's step size, of the critic", low=0, high=1)
     actor_learning_rate: float = setting(1e-4, "Adam's step size, of the actor", low=0, high=1)
+    learning_rate_steps: int | None = setting(None, "steps over which learning rates fall to zero; they stay if not "
+                                              "set", low=1, unit="env steps")
     gamma: float = setting(0.99, "discount per step", low=0, high=1)
     n_step: int = setting(1, "rewards taken together in a target", low=1, unit="env steps")
     tau: float = setting(0.001, "share of the online networks that the lagging ones take per step", low=0, high=1)
@@ -136,8 +138,11 @@ class DDPG:
 
     def update(self) -> Metrics:
         """One gradient step of critic and actor on a batch from memory."""
-        index, importance = self.replay.pick(self.cfg.batch_size, self.rng)
-        picked = self.memory.transitions(index, self.cfg.gamma, self.cfg.n_step).to(self.device)
+        cfg, taken = self.cfg, self.memory.env_steps
+        anneal(cfg.learning_rate, cfg.learning_rate_steps, taken, self.critic_optimizer)
+        anneal(cfg.actor_learning_rate, cfg.learning_rate_steps, taken, self.actor_optimizer)
+        index, importance = self.replay.pick(cfg.batch_size, self.rng)
+        picked = self.memory.transitions(index, cfg.gamma, cfg.n_step).to(self.device)
         error, metrics = self.learn(picked, importance.to(self.device))
         self.replay.learned(index, error, picked.weight)
         return metrics

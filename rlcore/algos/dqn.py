@@ -36,7 +36,7 @@ from rlcore.nets.heads import (
     numpy_values,
 )
 from rlcore.nets.noisy import ActingNoise, redraw
-from rlcore.nets.optim import adam, descend, flatten, polyak, set_learning_rate
+from rlcore.nets.optim import adam, anneal, descend, flatten, polyak
 from rlcore.ops.policy import weighted_mean
 from rlcore.ops.td import (
     categorical_divergence,
@@ -171,9 +171,7 @@ class DQN:
     def update(self) -> Metrics:
         """One gradient step on a batch from memory."""
         cfg = self.cfg
-        if cfg.learning_rate_steps is not None:
-            step = self.memory.total * self.memory.num_envs
-            set_learning_rate(self.optimizer, linear(cfg.learning_rate, 0.0, step / cfg.learning_rate_steps))
+        anneal(cfg.learning_rate, cfg.learning_rate_steps, self.memory.env_steps, self.optimizer)
         index, importance = self.replay.pick(cfg.batch_size, self.rng)
         picked = self.memory.transitions(index, cfg.gamma, cfg.n_step).to(self.device)
         error, metrics = self.learn(picked, importance.to(self.device))

@@ -31,7 +31,7 @@ from rlcore.nets.critics import Critics, critics_with_copy
 from rlcore.nets.dists import Gaussian
 from rlcore.nets.encoders import learn_obs, mlp
 from rlcore.nets.fused import Precision, fuse
-from rlcore.nets.optim import adam, descend, flatten, polyak
+from rlcore.nets.optim import adam, anneal, descend, flatten, polyak
 from rlcore.ops.policy import weighted_mean
 from rlcore.ops.td import huber, td_target
 from rlcore.protocols import Metrics
@@ -50,6 +50,8 @@ class ModSACConfig:
     updates: int = setting(1, "gradient steps per round of learning", low=1)
     batch_size: int = setting(256, "remembered steps per gradient step", low=1)
     learning_rate: float = setting(3e-4, "Adam's step size, of actor, critics and temperature", low=0, high=1)
+    learning_rate_steps: int | None = setting(None, "steps over which the learning rate falls to zero; it stays if not "
+                                              "set", low=1, unit="env steps")
     gamma: float = setting(0.99, "discount per step", low=0, high=1)
     n_step: int = setting(1, "rewards taken together in a target", low=1, unit="env steps")
     tau: float = setting(0.005, "share of the online critics that the lagging ones take per step", low=0, high=1)
@@ -140,15 +142,18 @@ class ModSAC:
 
     def update(self) -> Metrics:
         """One gradient step of the critics on a batch from memory, and of actor and temperature if it is their turn."""
-        index, importance = self.replay.pick(self.cfg.batch_size, self.rng)
-        picked = self.memory.transitions(index, self.cfg.gamma, self.cfg.n_step).to(self.device)
+        cfg = self.cfg
+        anneal(cfg.learning_rate, cfg.learning_rate_steps, self.memory.env_steps, self.actor_optimizer,
+               self.critic_optimizer, self.alpha_optimizer)
+        index, importance = self.replay.pick(cfg.batch_size, self.rng)
+        picked = self.memory.transitions(index, cfg.gamma, cfg.n_step).to(self.device)
         batch, critic_loss, error, metrics = self.learn(picked, importance.to(self.device))
         self.replay.learned(index, error, picked.weight)
-        self.running_loss = self.running_loss.lerp(critic_loss, self.cfg.loss_tau)
+        self.running_loss = self.running_loss.lerp(critic_loss, cfg.loss_tau)
         trust = reliability(self.running_loss)
         if self._actors_turn(trust):
             self.policy_metrics = self.improve(batch)
-        polyak(self.lagging_params, self.critic_params, self.cfg.tau)
+        polyak(self.lagging_params, self.critic_params, cfg.tau)
         return metrics | self.policy_metrics | {"value/reliability": trust}
 
     def learn(self, picked: Transitions, importance: Tensor) -> tuple[ModSACBatch, Tensor, Tensor, dict[str, Tensor]]:

@@ -56,6 +56,7 @@ class PPOLagrangianConfig:
     gamma: float = setting(0.99, "discount per step, of rewards and costs", low=0, high=1)
     gae_lambda: float = setting(0.95, "advantage estimation: 0 trusts the critics, 1 the returns", low=0, high=1)
     clip: float = setting(0.2, "how far the probability ratio may pay, ε", low=0, high=10)
+    clip_decay: Decay = setting("constant", "how ε changes over the run")
     value_coef: float = setting(0.5, "weight of both value losses", low=0)
     entropy_coef: float = setting(0.0, "weight of the entropy bonus, per nat", low=0)
     max_grad_norm: float = setting(0.5, "gradients are scaled down to this norm", low=0)
@@ -150,7 +151,7 @@ class PPOLagrangian:
         return self.policy(obs, memory, noise)
 
     def update(self, rollout: Rollout, progress: float) -> Metrics:
-        """Set the multiplier, then learn from the rollout. progress in [0, 1] drives the learning rate."""
+        """Set the multiplier, then learn from the rollout. progress in [0, 1] drives learning rate and clip range."""
         cfg = self.cfg
         set_learning_rate(self.optimizer, scheduled(cfg.learning_rate, cfg.learning_rate_decay, progress))
         if (cost := self.costs.learn(rollout)) is not None:
@@ -160,7 +161,7 @@ class PPOLagrangian:
             self.returns.learn(rollout)
             reward = self.returns.scale(rollout.reward)
         batch = ppo_lagrangian_targets(rollout, reward.to(self.device), self.model, self.multiplier, cfg)
-        metrics = self._descend_epochs(batch)
+        metrics = self._descend_epochs(batch, scheduled(cfg.clip, cfg.clip_decay, progress))
         self.acting.learn_norm(rollout.obs)
         known = {} if self.last_cost is None else {"cost/episode": torch.tensor(self.last_cost)}
         return {**metrics, **known, "cost/multiplier": torch.tensor(self.multiplier)}
@@ -173,13 +174,13 @@ class PPOLagrangian:
         self.multiplier = pid_multiplier(error, self.integral, growth, (cfg.pid_p, cfg.pid_i, cfg.pid_d))
         self.last_cost = cost
 
-    def _descend_epochs(self, batch: PPOLagrangianBatch) -> dict[str, Tensor]:
+    def _descend_epochs(self, batch: PPOLagrangianBatch, clip: float) -> dict[str, Tensor]:
         cfg, recurrent = self.cfg, self.memory_size > 0
         size = cfg.batch_rows // cfg.num_minibatches
         for _ in range(cfg.epochs):
             for index in torch.split(torch.randperm(cfg.batch_rows, device=self.device), size):
                 part = batch.columns(index) if recurrent else batch[index]
-                loss, metrics = ppo_lagrangian_loss(self.model, part, cfg)
+                loss, metrics = ppo_lagrangian_loss(self.model, part, clip, cfg)
                 norm = descend(loss, self.optimizer, cfg.max_grad_norm)
         return metrics | {"loss/grad_norm": norm}
 
@@ -223,19 +224,19 @@ def ppo_lagrangian_targets(rollout: Rollout, reward: Tensor, model: SafeActorCri
     return replace(cut, context={"start": cut.context["start"], "memory": cut.context["memory"][:1]})
 
 
-def ppo_lagrangian_loss(model: SafeActorCritic, batch: PPOLagrangianBatch, cfg: PPOLagrangianConfig,
+def ppo_lagrangian_loss(model: SafeActorCritic, batch: PPOLagrangianBatch, clip: float, cfg: PPOLagrangianConfig,
                         ) -> tuple[Tensor, dict[str, Tensor]]:
     """The clipped surrogate of the combined advantage, both critics' errors and the entropy term."""
     dist, value, cost_value = model(batch.obs, **batch.context)
     weight, log_ratio = batch.weight, dist.log_prob(batch.action) - batch.log_prob
     advantage = standardise(batch.advantage, weight)
-    policy = weighted_mean(clipped_surrogate(log_ratio.exp(), advantage, cfg.clip), weight)
+    policy = weighted_mean(clipped_surrogate(log_ratio.exp(), advantage, clip), weight)
     critic = weighted_mean(value_error(value, batch.target), weight)
     cost_critic = weighted_mean(value_error(cost_value, batch.cost_target), weight)
     entropy = weighted_mean(dist.entropy(), weight)
     loss = policy + cfg.value_coef * (critic + cost_critic) - cfg.entropy_coef * entropy
     metrics = {"loss/policy": policy, "loss/value": critic, "loss/cost_value": cost_critic, "policy/entropy": entropy,
                "policy/kl": weighted_mean(approx_kl(log_ratio), weight),
-               "policy/clip_fraction": weighted_mean(((log_ratio.exp() - 1).abs() > cfg.clip).float(), weight),
+               "policy/clip_fraction": weighted_mean(((log_ratio.exp() - 1).abs() > clip).float(), weight),
                "value/explained_variance": explained_variance(value, batch.target, weight)}
     return loss, {name: metric.detach() for name, metric in metrics.items()}

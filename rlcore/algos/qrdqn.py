@@ -26,7 +26,7 @@ from rlcore.data.scale import reward_scale
 from rlcore.nets.encoders import encoder_for, learn_obs
 from rlcore.nets.fused import Precision
 from rlcore.nets.heads import QNetwork, epsilon_greedy, epsilon_lots, legal_values, numpy_values
-from rlcore.nets.optim import adam, descend, flatten, polyak
+from rlcore.nets.optim import adam, anneal, descend, flatten, polyak
 from rlcore.ops.policy import weighted_mean
 from rlcore.ops.td import double_q_value, of_action, quantile_huber, quantile_midpoints, td_target
 from rlcore.protocols import Metrics
@@ -45,6 +45,8 @@ class QRDQNConfig:
     updates: int = setting(1, "gradient steps per round of learning", low=1)
     batch_size: int = setting(64, "remembered steps per gradient step", low=1)
     learning_rate: float = setting(1e-3, "Adam's step size", low=0, high=1)
+    learning_rate_steps: int | None = setting(None, "steps over which the learning rate falls to zero; it stays if not "
+                                              "set", low=1, unit="env steps")
     adam_eps: float = setting(0.01 / 32, "Adam's ε, the paper's: smaller gradients make smaller steps", low=0, high=1)
     gamma: float = setting(0.99, "discount per step", low=0, high=1)
     n_step: int = setting(1, "rewards in a target before the network's own estimate", low=1, high=1_000)
@@ -131,6 +133,7 @@ class QRDQN:
     def update(self) -> Metrics:
         """One gradient step on a batch from memory."""
         cfg = self.cfg
+        anneal(cfg.learning_rate, cfg.learning_rate_steps, self.memory.env_steps, self.optimizer)
         index, importance = self.replay.pick(cfg.batch_size, self.rng)
         picked = self.memory.transitions(index, cfg.gamma, cfg.n_step).to(self.device)
         error, metrics = self.learn(picked, importance.to(self.device))

@@ -28,7 +28,7 @@ from rlcore.data.scale import reward_scale
 from rlcore.nets.encoders import learn_obs
 from rlcore.nets.fused import Precision
 from rlcore.nets.heads import Dueling, epsilon_greedy, epsilon_lots, legal_values
-from rlcore.nets.optim import adam, descend, flatten, polyak
+from rlcore.nets.optim import adam, anneal, descend, flatten, polyak
 from rlcore.nets.recurrent import CoreKind, Trunk, unroll
 from rlcore.ops.policy import weighted_mean
 from rlcore.ops.returns import n_step_returns
@@ -51,6 +51,8 @@ class R2D2Config:
                                   low=1, unit="env steps")
     n_step: int = setting(5, "rewards taken together in a target", low=1)
     learning_rate: float = setting(1e-3, "Adam's step size", low=0, high=1)
+    learning_rate_steps: int | None = setting(None, "steps over which the learning rate falls to zero; it stays if not "
+                                              "set", low=1, unit="env steps")
     gamma: float = setting(0.99, "discount per step", low=0, high=1)
     capacity: int = setting(100_000, "steps that the replay memory holds", low=10, unit="env steps")
     learning_starts: int = setting(1_000, "steps taken at random before learning", low=1, unit="env steps")
@@ -166,6 +168,7 @@ class R2D2:
         cfg = self.cfg
         if not self.picker.tree.total:
             return {}
+        anneal(cfg.learning_rate, cfg.learning_rate_steps, self.memory.env_steps, self.optimizer)
         place, probability = self.picker.pick(cfg.batch_size, self.rng)
         row = place // cfg.num_envs * cfg.sequence_every * cfg.num_envs + place % cfg.num_envs
         seqs = self.memory.sequences(torch.from_numpy(row).to(self.memory.device), cfg.length).to(self.device)

@@ -29,7 +29,7 @@ from rlcore.nets.encoders import encoder_for, learn_obs
 from rlcore.nets.fused import Precision
 from rlcore.nets.heads import QNetwork, epsilon_greedy, legal_values, numpy_mean, numpy_values
 from rlcore.nets.noisy import ActingNoise, redraw
-from rlcore.nets.optim import adam, descend, flatten, polyak, set_learning_rate
+from rlcore.nets.optim import adam, anneal, descend, flatten, polyak
 from rlcore.ops.policy import weighted_mean
 from rlcore.ops.td import (
     categorical_divergence,
@@ -40,7 +40,6 @@ from rlcore.ops.td import (
     td_target,
 )
 from rlcore.protocols import Metrics
-from rlcore.schedule import linear
 from rlcore.spaces import action_mask, require_actions
 
 Logits = Callable[[Obs], Tensor]  # [N, *obs] → [N, A, K]
@@ -138,9 +137,7 @@ class Rainbow:
     def update(self) -> Metrics:
         """One gradient step on a batch from memory."""
         cfg = self.cfg
-        if cfg.learning_rate_steps is not None:
-            step = self.memory.total * self.memory.num_envs
-            set_learning_rate(self.optimizer, linear(cfg.learning_rate, 0.0, step / cfg.learning_rate_steps))
+        anneal(cfg.learning_rate, cfg.learning_rate_steps, self.memory.env_steps, self.optimizer)
         index, importance = self.replay.pick(cfg.batch_size, self.rng)
         picked = self.memory.transitions(index, cfg.gamma, cfg.n_step).to(self.device)
         for net in (self.online, self.target):

@@ -28,7 +28,7 @@ from rlcore.nets.actors import draw_squashed, squashed
 from rlcore.nets.dists import Gaussian
 from rlcore.nets.encoders import learn_obs
 from rlcore.nets.fused import Precision
-from rlcore.nets.optim import adam, descend, flatten, polyak
+from rlcore.nets.optim import adam, anneal, descend, flatten, polyak
 from rlcore.nets.recurrent import CoreKind, RecurrentActor, RecurrentCritics
 from rlcore.ops.policy import weighted_mean
 from rlcore.ops.td import td_target
@@ -49,6 +49,8 @@ class RecurrentSACConfig:
     sequence_every: int = setting(4, "steps between the beginnings of sequences; fewer than sequence_length overlap",
                                   low=1, unit="env steps")
     learning_rate: float = setting(1e-3, "Adam's step size, of actor, critics and temperature", low=0, high=1)
+    learning_rate_steps: int | None = setting(None, "steps over which the learning rate falls to zero; it stays if not "
+                                              "set", low=1, unit="env steps")
     gamma: float = setting(0.99, "discount per step", low=0, high=1)
     tau: float = setting(0.005, "share of the online critics that the lagging ones take per step", low=0, high=1)
     capacity: int = setting(100_000, "steps that the replay memory holds", low=10, unit="env steps")
@@ -136,6 +138,8 @@ class RecurrentSAC:
         cfg = self.cfg
         if not self.memory.can_pick(cfg.length, cfg.sequence_every):
             return {}
+        anneal(cfg.learning_rate, cfg.learning_rate_steps, self.memory.env_steps, self.actor_optimizer,
+               self.critic_optimizer, self.alpha_optimizer)
         index = self.memory.pick(cfg.batch_size, self.rng, cfg.length, cfg.sequence_every)
         seqs, alpha = self.memory.sequences(index, cfg.length).to(self.device), self.log_alpha.detach().exp()
         own, theirs = seqs.memory[0, :, :self.half], seqs.memory[0, :, self.half:]

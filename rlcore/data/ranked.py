@@ -65,7 +65,7 @@ class Ranked:
         """Flat rows by priority, and their importance weights (N·P)^−β / max. → [count], [count]"""
         ring = self.ring
         if self.beta_steps is not None:
-            share = min(1.0, ring.total * ring.num_envs / self.beta_steps)
+            share = min(1.0, ring.env_steps / self.beta_steps)
             self.picker.beta = self.beta + (1 - self.beta) * share
         rows, probability = self.picker.pick(count, rng)
         importance = torch.from_numpy(self.picker.weight(probability)).float()

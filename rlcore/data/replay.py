@@ -99,6 +99,11 @@ class Ring:
         return min(self.total, self.steps - 1)
 
     @property
+    def env_steps(self) -> int:
+        """Steps of all environments ever written."""
+        return self.total * self.num_envs
+
+    @property
     def head(self) -> int:
         """The row that is written next; until then it holds the newest step's successor."""
         return self.total % self.steps

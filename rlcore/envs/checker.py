@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -87,19 +88,25 @@ def _check_protocol(env: gym.Env[Any, Any], _: Any, findings: list[str], seed: i
 
 def _check_play(env: gym.Env[Any, Any], _: Any, findings: list[str], seed: int, steps: int) -> bool:
     env.action_space.seed(seed)
-    obs, _info = env.reset(seed=seed)
+    obs, info = env.reset(seed=seed)
     _check_obs(env.observation_space, obs, "reset", findings)
-    largest, ends, cuts, started, taken = _largest(env, obs), 0, 0, time.monotonic(), 0
+    _check_mask(env.action_space, info, findings)
+    largest, ends, cuts, both, started, taken = _largest(env, obs), 0, 0, 0, time.monotonic(), 0
     while taken < steps and time.monotonic() - started < _LIMIT_S:
+        before, kept = obs, copy.deepcopy(obs)
         obs, reward, terminated, truncated, info = env.step(env.action_space.sample())
         taken += 1
+        if not _same(env, before, kept):
+            findings.append("step changes the array that it or reset gave before: whoever kept that observation has "
+                            "another one now. Return a copy.")
         _check_obs(env.observation_space, obs, "step", findings)
         _check_rest(reward, terminated, truncated, info, findings)
         largest = max(largest, _largest(env, obs))
-        ends, cuts = ends + bool(terminated), cuts + bool(truncated)
+        ends, cuts, both = ends + bool(terminated), cuts + bool(truncated), both + bool(terminated and truncated)
         if terminated or truncated:
-            obs, _info = env.reset()
+            obs, info = env.reset()
             _check_obs(env.observation_space, obs, "reset", findings)
+        _check_mask(env.action_space, info, findings)
     limit = None if env.spec is None else env.spec.max_episode_steps
     if not (ends or cuts or (limit and limit > taken)):
         findings.append(f"No episode ended within {taken} steps of random actions. Nothing is learned about returns "
@@ -107,6 +114,9 @@ def _check_play(env: gym.Env[Any, Any], _: Any, findings: list[str], seed: int, 
     if not (limit or cuts):
         findings.append("It has no time limit: an agent that avoids the end plays for ever. Register it with "
                         "max_episode_steps, or give options={'max_episode_steps': …}.")
+    if both > 1 and both == ends == cuts:
+        findings.append("Every episode ends with terminated and truncated at once. `terminated` says that the task is "
+                        "over and nothing more can be earned, `truncated` that only the clock stopped it.")
     if largest > _HUGE:
         findings.append(f"Observations reach {largest:.3g}. Networks learn best from numbers around 1: scale them, or "
                         "switch on observation normalisation.")
@@ -166,6 +176,17 @@ def _check_rest(reward: Any, terminated: Any, truncated: Any, info: Any, finding
             findings.append(f"`{name}` is a {type(flag).__name__}; it must be a bool.")
     if not isinstance(info, dict):
         findings.append(f"info is a {type(info).__name__}; it must be a dictionary.")
+
+
+def _check_mask(space: spaces.Space[Any], info: Any, findings: list[str]) -> None:
+    """Where an episode goes on, some action must be allowed."""
+    if not (isinstance(space, spaces.Discrete) and isinstance(info, dict) and "action_mask" in info):
+        return
+    mask = np.asarray(info["action_mask"])
+    if mask.shape != (space.n,):
+        findings.append(f"info['action_mask'] has the shape {list(mask.shape)}; {space} needs [{space.n}].")
+    elif not mask.any():
+        findings.append("info['action_mask'] forbids every action while the episode goes on.")
 
 
 def _leaves(env: gym.Env[Any, Any], obs: Any) -> list[Any]:

@@ -1,33 +1,35 @@
-"""Environments written for Gym before 0.26, without importing Gym."""
+"""Environments written for Gym, by its rules before 0.26 or from then on, without importing Gym."""
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Protocol
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from rlcore.config import ShapeError
+from rlcore.config import ConfigError, ShapeError
 
 
 class OldStyle(Protocol):
-    """An environment whose `reset` gives an observation alone, and whose `step` gives four things."""
+    """An environment whose `step` gives four things, or five as Gym 0.26 has it; so `reset` gives one thing or two."""
 
     observation_space: Any
     action_space: Any
 
-    def reset(self) -> Any:
-        """The first observation."""
+    def reset(self, **seed: Any) -> Any:
+        """The first observation; from 0.26 on with its info."""
 
-    def step(self, action: Any) -> tuple[Any, float, bool, dict[str, Any]]:
-        """Observation, reward, done, info."""
+    def step(self, action: Any) -> tuple[Any, ...]:
+        """Observation, reward, done, info; from 0.26 on terminated and truncated in place of done."""
 
 
 class OldGymEnv(gym.Env[Any, Any]):
     """An old environment with today's interface.
 
     `done` becomes truncated where `info["TimeLimit.truncated"]` says that the clock ended the episode, else terminated.
+    An environment that takes a seed in `reset` gets it there, and one that answers as Gym 0.26 does is passed through.
     """
 
     def __init__(self, env: OldStyle, render_mode: str | None = None):
@@ -37,15 +39,28 @@ class OldGymEnv(gym.Env[Any, Any]):
         self.metadata = {"render_modes": list(getattr(env, "metadata", {}).get("render.modes", []))}
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """A new episode; a seed goes to the old environment's `seed` method, where it has one."""
+        """A new episode; a seed goes to the old environment's `reset` or `seed`, whichever takes one."""
         super().reset(seed=seed, options=options)
-        if seed is not None and callable(give := getattr(self.env, "seed", None)):
-            give(seed)
-        return self._obs(self.env.reset()), {}
+        if seed is not None and "seed" in inspect.signature(self.env.reset).parameters:
+            started = self.env.reset(seed=seed)
+        else:
+            if seed is not None and callable(give := getattr(self.env, "seed", None)):
+                give(seed)
+            started = self.env.reset()
+        if isinstance(started, tuple) and len(started) == 2 and isinstance(started[1], dict):
+            return self._obs(started[0]), started[1]
+        return self._obs(started), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """One step."""
-        obs, reward, done, info = self.env.step(action)
+        stepped = self.env.step(action)
+        if len(stepped) == 5:
+            obs, reward, terminated, truncated, info = stepped
+            return self._obs(obs), float(reward), bool(terminated), bool(truncated), info
+        if len(stepped) != 4:
+            raise ConfigError(f"step of {type(self.env).__name__} returns {len(stepped)} things; what works is 5 (obs, "
+                              "reward, terminated, truncated, info) or Gym's older 4 (obs, reward, done, info).")
+        obs, reward, done, info = stepped
         clock = bool(done) and bool(info.get("TimeLimit.truncated", False))
         return self._obs(obs), float(reward), bool(done) and not clock, clock, info
 

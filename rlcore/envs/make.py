@@ -71,7 +71,19 @@ class Env(NormalObs):
             seed = _seeds(self.seed if seed is None else seed, self.first, self.num_envs)  # type: ignore[assignment]
         if not isinstance(self.env, SyncVectorEnv | ProcessVectorEnv | EnvPool | AtariPool | ClassicVector):
             seed = seed[0]  # type: ignore[index]
-        return super().reset(seed=seed, options=options)
+        try:
+            return super().reset(seed=seed, options=options)
+        except ValueError as error:
+            _explain_misfit(self.name, error)
+            raise
+
+    def step(self, actions: Any) -> Step:
+        """One step of every environment."""
+        try:
+            return super().step(actions)
+        except ValueError as error:
+            _explain_misfit(self.name, error)
+            raise
 
     def send(self, actions: Any, columns: Columns = _ALL) -> None:
         """The first half of `step`, for all environments or, with backend "process", some columns of them.
@@ -139,6 +151,16 @@ def make_env(name: str | Factory, num_envs: int = 1, *, seed: int = 0, backend: 
         if not options or "render_mode" in str(error):
             raise
         raise ConfigError(f"{origin.name} cannot be made with options={dict(options)}: {error}") from error
+
+
+def _explain_misfit(name: str, error: ValueError) -> None:
+    """Gymnasium does not say whose observation does not fit its space."""
+    if "array is the wrong shape" in str(error):
+        raise ConfigError(f"{name} gave an observation that has not the shape of its space. {_check(name)}") from error
+
+
+def _check(name: str) -> str:
+    return f"`python -m rlcore check {name}` lists what is wrong with it."
 
 
 @dataclass(frozen=True)
@@ -312,9 +334,18 @@ def _build(origin: Origin, num_envs: int, seeds: list[int], backend: Backend,
         case "envpool":
             return EnvPool(origin.id, num_envs, seeds, origin.options, num_threads(num_workers, num_envs))
         case "sync":
-            return SyncVectorEnv([functools.partial(make_single, origin)] * num_envs)
+            return _sync(origin, num_envs)
         case "process":
             return ProcessVectorEnv([functools.partial(make_single, origin)] * num_envs, num_workers)
+
+
+def _sync(origin: Origin, num_envs: int) -> SyncVectorEnv:
+    try:
+        return SyncVectorEnv([functools.partial(make_single, origin)] * num_envs)
+    except AttributeError as error:
+        if error.name not in ("observation_space", "action_space"):
+            raise
+        raise ConfigError(f"{origin.name} has no {error.name}: set one in __init__. {_check(origin.name)}") from error
 
 
 def _next_step(vector: VectorEnv[Any, Any, Any], name: str) -> VectorEnv[Any, Any, Any]:

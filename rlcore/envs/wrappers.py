@@ -143,7 +143,8 @@ class ActionMaskObs(gym.Wrapper[Any, Any, Any, Any]):
 
     def _masked(self, obs: Any, info: dict[str, Any]) -> dict[str, Any]:
         if "action_mask" not in info:
-            raise ConfigError(f"action_mask=True, but {self.env} gives no info['action_mask'].")
+            name = type(self.unwrapped).__name__ if self.spec is None else self.spec.id
+            raise ConfigError(f"action_mask=True, but {name} gives no info['action_mask'].")
         return {"obs": obs, "action_mask": np.asarray(info["action_mask"], np.int8)}
 
 

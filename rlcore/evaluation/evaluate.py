@@ -19,7 +19,7 @@ from rlcore.envs.wrappers import named_spaces
 from rlcore.evaluation.statistics import bootstrap_interval, iqm
 from rlcore.protocols import Agent, Policy
 from rlcore.restore import Encoder, Which, load_player
-from rlcore.runs import read_evaluations
+from rlcore.runs import checked, read_evaluations
 from rlcore.spaces import Actions
 
 
@@ -87,8 +87,8 @@ def evaluate(agent: Agent | str | Path, env: str | Factory | None = None, *, epi
             was imported, or an episode that does not end.
         ShapeError: the environment's observations or actions are not those that the agent was trained with.
     """
-    if episodes < 1:
-        raise ConfigError(f"episodes={episodes} must be at least 1.")
+    episodes, seed = checked("episodes", episodes), checked("seed", seed)
+    env_options = checked("env_options", env_options or {})
     if isinstance(agent, str | Path):
         return _evaluate_run(Path(agent), which, env, episodes, seed, explore, env_options, encoder)
     if env is None:

@@ -275,7 +275,8 @@ def encoder_for(algo: str, space: spaces.Space[Any], normalize: bool = False, pr
                           if name != MASK})
         case _:
             raise ShapeError(f"{algo} cannot read observations of {space}; what works is a Box, Discrete, "
-                             "MultiDiscrete, MultiBinary or a Dict of these. rlcore.make_env flattens nested ones.")
+                             "MultiDiscrete of one dimension, MultiBinary or a Dict of these. rlcore.make_env flattens "
+                             "nested ones.")
 
 
 def _unmasked(space: spaces.Space[Any]) -> spaces.Space[Any]:

@@ -140,6 +140,12 @@ def set_learning_rate(optimizer: Optimizer, learning_rate: float) -> None:
         group["lr"] = learning_rate
 
 
+def anneal(start: float, steps: int | None, taken: int, *optimizers: Optimizer) -> None:
+    """Set step sizes to what is left of `start`, which falls to zero over so many env steps, or stays if None."""
+    for optimizer in optimizers:
+        set_learning_rate(optimizer, start if steps is None else start - start * min(1.0, taken / steps))
+
+
 @torch.no_grad()
 def polyak(target: Tensor, online: Tensor, tau: float) -> None:
     """target ← (1 − τ)·target + τ·online, in place, over flat parameters. [P], [P]"""

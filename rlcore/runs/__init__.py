@@ -12,14 +12,17 @@ from rlcore.runs.folder import (
     read_evaluations,
     read_metrics,
     read_spec,
+    read_yaml,
     tail_log,
     write_spec,
     write_status,
+    yaml_fault,
 )
+from rlcore.runs.options import BACKENDS, SAMPLERS, checked
 from rlcore.runs.process import evaluate, foreign, launch, record, resume, stop
 
 __all__ = [
-    "RUNS", "Run", "RunSpec", "Status", "delete", "evaluate", "foreign", "launch", "list_runs", "new_folder",
-    "open_run", "read_evaluations", "read_metrics", "read_spec", "record", "resume", "stop", "tail_log", "write_spec",
-    "write_status",
+    "BACKENDS", "RUNS", "SAMPLERS", "Run", "RunSpec", "Status", "checked", "delete", "evaluate", "foreign", "launch",
+    "list_runs", "new_folder", "open_run", "read_evaluations", "read_metrics", "read_spec", "read_yaml", "record",
+    "resume", "stop", "tail_log", "write_spec", "write_status", "yaml_fault",
 ]

@@ -9,7 +9,7 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import psutil
 import yaml
 
 from rlcore.config import ConfigError
+from rlcore.runs.options import checked
 
 RUNS = Path("runs")
 FORMAT = 1
@@ -32,7 +33,7 @@ class RunSpec:
     seed: int
     env_steps: int
     config: Mapping[str, Any]          # the algorithm's settings, all of them
-    backend: str                       # engine of the vector environment
+    backend: str | None                # engine of the vector environment; None: the fastest that has it
     target_return: float | None = None  # stop once the mean of the last 100 episodes reaches it
     device: str = "cpu"
     threads: int = 1                   # torch threads
@@ -42,18 +43,23 @@ class RunSpec:
     action_mask: bool = False          # legal actions are part of the observation
     sampler: str = "serial"            # who waits for whom; it never changes what is learned, except "async"
     num_workers: int | None = None     # processes of the sampler
+    timeout_s: float | None = None     # seconds without an answer after which a worker is taken to hang
     evaluate_every: int | None = None  # env steps between evaluations in training; they find the best checkpoint
     evaluate_episodes: int = 10
     patience: int | None = None        # stop after so many evaluations without a better one
     keep_every: int | None = None      # env steps between checkpoints of the agent that stay
     start_from: str | None = None      # the run whose last agent this one began as
-    freeze: list[str] = field(default_factory=list)  # words in the names of parameters that stay as they are
+    freeze: Sequence[str] = ()         # words in the names of parameters that stay as they are
     encoder: str | None = None         # the user's module that reads observations: "module:Class"
     hindsight: float | None = None     # share of replayed steps that pursue another goal
     compiled: bool = False             # the gradient step is; its sums differ in their last bits
     replay_on_disk: bool = False       # the replay memory lies in files of the run's folder
     versions: Mapping[str, str] = field(default_factory=dict)
     format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            object.__setattr__(self, item.name, checked(item.name, getattr(self, item.name)))
 
 
 @dataclass(frozen=True)
@@ -143,19 +149,53 @@ def read_spec(path: Path) -> RunSpec:
     """What config.yaml says.
 
     Raises:
-        ConfigError: the folder is no run, or was written by a later format.
+        ConfigError: the folder is no run, its file is damaged, or a later format wrote it.
     """
     file = path / "config.yaml"
     if not file.exists():
         raise ConfigError(f"{path} is not a run folder: it has no config.yaml.")
-    values = yaml.safe_load(file.read_text())
-    if values["format"] > FORMAT:
-        raise ConfigError(f"{path} has run format {values['format']}; this rlcore reads up to {FORMAT}. Update rlcore.")
+    values = read_yaml(file)
     known = {item.name for item in fields(RunSpec)}
+    required = {item.name for item in fields(RunSpec) if item.default is item.default_factory is MISSING}
+    if missing := (required | {"format"}) - values.keys():
+        raise ConfigError(f"{file} is not a run's: it lacks {', '.join(sorted(missing))}.")
+    if isinstance(values["format"], int) and values["format"] > FORMAT:
+        raise ConfigError(f"{path} has run format {values['format']}; this rlcore reads up to {FORMAT}. Update rlcore.")
     if strange := values.keys() - known:
-        raise ConfigError(f"{file} has unknown entries: {', '.join(sorted(strange))}. "
+        raise ConfigError(f"{file} has unknown entries: {', '.join(sorted(map(str, strange)))}. "
                           f"Known: {', '.join(sorted(known))}.")
-    return RunSpec(**values)
+    try:
+        return RunSpec(**values)
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from None
+
+
+def read_yaml(file: Path) -> dict[Any, Any]:
+    """The `name: value` lines of a YAML file; nothing in it can execute code.
+
+    Raises:
+        ConfigError: it cannot be read, is no YAML or holds something else.
+    """
+    try:
+        content = yaml.safe_load(file.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{file} cannot be read: {yaml_fault(error)}.") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{file} must hold `name: value` lines, not {_kind(content)}.")
+    return content
+
+
+def _kind(content: Any) -> str:
+    return "nothing" if content is None else f"a {type(content).__name__}"
+
+
+def yaml_fault(error: yaml.YAMLError) -> str:
+    """What is wrong with a YAML text, in one line."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return str(error).replace("\n", " ")
+    return f"{error.problem} in line {error.problem_mark.line + 1}"
 
 
 def write_status(path: Path, status: Status) -> None:
@@ -180,8 +220,8 @@ def open_run(path: Path) -> Run:
     config = path / "config.yaml"
     try:
         status = Status(**json.loads((path / "status.json").read_text()))
-        return Run(path, yaml.safe_load(config.read_text()) if config.exists() else {}, status)
-    except (ValueError, TypeError, yaml.YAMLError) as error:
+        return Run(path, read_yaml(config) if config.exists() else {}, status)
+    except (ValueError, TypeError) as error:
         return Run(path, {}, Status("failed", message=f"The run's files are damaged: {error}"))
 
 

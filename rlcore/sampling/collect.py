@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -66,6 +67,8 @@ class Block:
         self.obs = arrays["obs"]
         columns = arrays | {"obs": tree_map(lambda part: part[:-1], self.obs),
                             "last_obs": tree_map(lambda part: part[-1], self.obs)}
+        self.floats = [(name, part) for name in ("obs", "reward") for _, part in named_parts(arrays[name])
+                       if part.dtype.kind == "f"]
         self.rollout = Rollout(**{name: tree_map(torch.from_numpy, column) for name, column in columns.items()})
 
     def copy(self) -> dict[str, Any]:
@@ -112,15 +115,17 @@ class Collector:
         blocks: where to write, if they are shared with other collectors.
         first: the first column of this collector's environments in the block.
         random_steps: env steps of the run before which actions are uniformly random.
+        pulse: [1], counts up with every step, for whoever watches another process.
         num_groups: 2 lets one half of the environments step while the other half's actions are computed, where the
             environments live in processes of their own. Stooke & Abbeel 2018, arXiv:1803.02811, "alternating".
     """
 
     def __init__(self, env: Env, policy: Policy, horizon: int, *, seed: int = 0, blocks: Sequence[Block] = (),
-                 first: int = 0, random_steps: int = 0, num_groups: int = 1):
+                 first: int = 0, random_steps: int = 0, pulse: Array | None = None, num_groups: int = 1):
         self.env, self.policy, self.horizon, self.random_steps = env, policy, horizon, random_steps
         self.blocks = blocks or [Block(Block.plan(env.single_observation_space, policy, horizon, env.num_envs))]
         self.block = self.blocks[0]                # the one written last
+        self.pulse = np.zeros(1, np.int64) if pulse is None else pulse
         num, self.first = env.num_envs, first
         self.total = self.block.arrays["reward"].shape[1]
         self.mine = slice(first, first + num)
@@ -137,7 +142,11 @@ class Collector:
         self.episodes: list[Episode] = []          # finished since somebody took them
 
     def collect(self, step: int, turn: int = 0) -> Rollout:
-        """T steps with one policy, into the block number `turn`."""
+        """T steps with one policy, into the block number `turn`.
+
+        Raises:
+            ShapeError: an environment gave an observation, reward or cost that is no finite number.
+        """
         last, self.block = self.block, self.blocks[turn]
         for (_, part), (_, old) in zip(named_parts(self.block.obs), named_parts(last.obs), strict=True):
             part[0, self.mine] = old[-1, self.mine]
@@ -147,6 +156,7 @@ class Collector:
             noise = self.policy.noise
             self._walk(self._for_each_env(lambda rng, env: noise(rng, self.horizon, step, env)), self.policy.act)
         arrays, mine = self.block.arrays, self.mine
+        self._check_finite(step)
         done, valid, start = self._done(), arrays["valid"][:, mine], arrays["start"][:, mine]
         valid[0], valid[1:] = ~self.ended, ~done[:-1]
         start[0], start[1:] = self.fresh, ~valid[:-1]
@@ -202,10 +212,12 @@ class Collector:
     def _receiver(self) -> Callable[[int, slice, slice], None]:
         """What takes in what came of a step: one call per step, so it looks nothing up twice."""
         arrays, recv, observe, several = self.block.arrays, self.env.recv, self._observe, len(self.groups) > 1
+        pulse = self.pulse
         reward, terminated, truncated = arrays["reward"], arrays["terminated"], arrays["truncated"]
 
         def receive(t: int, group: slice, mine: slice) -> None:
             obs, reward[t, mine], terminated[t, mine], truncated[t, mine], info = recv(group if several else _ALL)
+            pulse[0] += 1
             observe(t + 1, mine, obs)
             for name in self.policy.extras:
                 if name not in info and not self._was_reset(t, group, mine).all():
@@ -213,6 +225,25 @@ class Collector:
                 arrays["extra"][name][t, mine] = info.get(name, 0.0)
 
         return receive
+
+    def _check_finite(self, step: int) -> None:
+        """Nothing that is learned from may be NaN or infinite: every weight would soon be, too.
+
+        A sum is finite where its parts are, unless they are huge: only where it is not, all parts are looked at.
+        """
+        mine, extra = self.mine, self.block.arrays["extra"]
+        for column, part in (*self.block.floats, *((name, extra[name]) for name in self.policy.extras)):
+            with np.errstate(over="ignore", invalid="ignore"):
+                if math.isfinite(np.add.reduce(part[:, mine], None)):
+                    continue
+            for row, b in np.argwhere(~np.isfinite(part[:, mine]).reshape(len(part), self.env.num_envs, -1).all(-1)):
+                taken = step + (row + (column != "obs")) * self.total  # the row before a step is what it led to
+                value = np.array2string(np.asarray(part[row, self.first + b]), threshold=8, precision=4)
+                raise ShapeError(
+                    f"{self.env.name} gave {'an observation' if column == 'obs' else f'a {column}'} that is not "
+                    f"finite: {value}, by environment {self.first + b} at env step {taken:,} of the run. An agent that "
+                    f"learned from it would be lost. `python -m rlcore check {self.env.name}` looks for the cause; a "
+                    "run's last checkpoint is from before it.")
 
     def _observe(self, row: int, mine: slice, obs: Any) -> None:
         if isinstance(obs, dict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from multiprocessing import connection, shared_memory
 from typing import Any, Protocol, cast
@@ -68,7 +69,7 @@ class Workers:
         ahead: collect the next rollout while the learner works on this one. Its weights are then one update old, which
             is the same in every run: nothing depends on who is faster. The learner is never more than one rollout
             behind the sampler, nor the sampler behind the learner.
-        timeout_s: seconds of silence after which a worker is taken to hang.
+        timeout_s: seconds without a step of its environments after which a worker is taken to hang.
     """
 
     def __init__(self, recipe: Recipe, policy: CopiedPolicy, obs_space: Any, num_workers: int, *, ahead: bool = False,
@@ -104,8 +105,8 @@ class Workers:
         """The next T steps of all environments, by the current weights or, ahead, by those before the last update.
 
         Raises:
-            WorkerError: an environment raised, or a worker died or was silent for `timeout_s`. After `restart`, call
-                again.
+            WorkerError: an environment raised, or a worker died or took no step for `timeout_s`. After `restart`,
+                call again.
         """
         if not self.ready and not self.owing:
             self._ask(step)
@@ -126,13 +127,17 @@ class Workers:
     def _wait(self) -> None:
         for number in sorted(self.owing):
             try:
-                episodes = self.workers[number].answer(self.timeout_s)
+                episodes = self.workers[number].answer(self.timeout_s, partial(self._pulse, number))
             except WorkerError:
                 self.failed.add(number)
                 raise
             self.episodes += [Episode(*episode) for episode in episodes]
             self.owing.discard(number)
         self.ready = True
+
+    def _pulse(self, number: int) -> int:
+        """The steps that a worker has counted, which go on while it works on a long rollout."""
+        return int(self.shared.pulses[self.rows[number].start])
 
     def restart(self) -> list[range]:
         """Start workers that raised, died or hang anew: their environments begin new episodes. Returns which."""
@@ -203,6 +208,7 @@ class _Shared:
             return np.broadcast_to(np.zeros((), dtype), shape) if memory is None else np.ndarray(
                 shape, dtype, memory.buf, start)
 
+        self.pulses = take((recipe.num_envs,), np.int64)  # each worker's steps, by its first row
         self.weights = [take(tuple(tensor.shape), np.float32) for tensor in _weights(policy.acting)]
         extras = ("log_prob",) if recipe.log_prob else ()
         arrays = [Block.plan(obs_space, policy, recipe.horizon, recipe.num_envs, take, extras)
@@ -231,6 +237,7 @@ class _Shared:
     def close(self, *, unlink: bool) -> None:
         """Let go of the memory; the arrays in it are gone after that."""
         self.weights, self.blocks = [], []
+        del self.pulses
         self.memory.close()
         if unlink:
             self.memory.unlink()
@@ -254,7 +261,8 @@ def _work(pipe: connection.Connection[Any, Any], recipe: Recipe, obs_space: Any,
     policy = recipe.policy(env.single_observation_space, env.single_action_space)
     shared = _Shared(shared_memory.SharedMemory(memory), policy, obs_space, recipe, num_blocks)
     collector = Collector(env, policy, recipe.horizon, seed=recipe.seed + restarts, blocks=shared.blocks,
-                          first=rows.start, random_steps=recipe.random_steps)
+                          first=rows.start, random_steps=recipe.random_steps,
+                          pulse=shared.pulses[rows.start:rows.start + 1])
     pipe.send(("ready", None))
     while True:
         match pipe.recv():

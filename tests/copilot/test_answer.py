@@ -1,6 +1,7 @@
 """Answers without a model: quotations that are whole, true to their passage and short enough to read."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,8 @@ from copilot.answer import compose, not_covered
 from copilot.assistant import Assistant
 from copilot.chunk import blocks
 from copilot.cite import marks, verified
-from copilot.quote import chosen, cited, groups
+from copilot.quote import asks_whether, chosen, cited, foreign, groups, replies, reverses, rows, same
+from copilot.vocabulary import Term
 from tests.copilot.fakes import PAGES, WordEmbedder, write_corpus
 
 PASSAGE = """## How do I clip?
@@ -223,3 +225,143 @@ def test_a_sentence_keeps_only_the_mark_of_a_passage_that_supports_it(written, e
 def test_bracketed_numbers_of_a_passage_are_no_citations():
     told = cited(groups("Two layers, [64, 64], are `net[1]` and [2].")[0], 1)
     assert told == "Two layers, `[64, 64]`, are `net[1]` and `[2]`. [1]" and marks(told) == [1]
+
+
+LEADS = {
+    "faq/evaluation.md": """# FAQ: evaluation
+
+## My evaluation is higher than the training return. Is that a mistake?
+No, a higher evaluation return is normal: training explores. Nothing needs to change.
+
+## What makes the evaluation return lower in Unity ML-Agents 4?
+The evaluation return is lower if the ML-Agents academy is reset by hand.
+
+## Do I need a graphics card?
+No, small networks train on the processor. Pixels need a card.
+""",
+    "docs/ppo.md": """---
+title: "PPO in rlcore"
+aliases: [PPO]
+---
+# PPO in rlcore
+
+## Config
+The settings of PPO are the fields of its config.
+
+| setting | default | range | meaning |
+|---|---|---|---|
+| `num_envs` | `8` | 1 to 100 | parallel environments |
+| `learning_rate` | `0.001` | 0 to 1 | Adam's step size |
+| `learning_rate_decay` | `constant` | `constant` or `linear` | how it changes |
+| `gamma` | `0.99` | 0 to 1 | discount per step |
+""",
+    "docs/sac.md": """---
+title: "SAC in rlcore"
+aliases: [SAC]
+---
+# SAC in rlcore
+
+## Equations
+SAC's critic moves to
+
+$$
+y = r + \\gamma (Q - \\alpha \\log \\pi)
+$$
+""",
+}
+
+
+@pytest.fixture(scope="module")
+def broad(tmp_path_factory) -> Assistant:
+    root = tmp_path_factory.mktemp("leads")
+    return Assistant.open(write_corpus(root / "c", PAGES | LEADS), root / "i", embedder=WordEmbedder())
+
+
+@pytest.mark.parametrize("question", [
+    "my evaluation return is lower than the training return", "training return above the evaluation", "what should the "
+    "evaluation return look like", "can I train without a graphics card", "reward is not increasing in evaluation"])
+def test_no_answer_begins_with_a_reply_to_another_question(broad, question):
+    answer = compose(broad.find(question))
+    first = next(part for part in answer.split("\n\n") if not part.startswith(">"))
+    assert not replies(first)
+    assert not re.search(r"normal: training explores.*?\n", answer) or "**My evaluation is higher" in answer
+
+
+def test_a_reply_stands_behind_the_heading_that_it_replies_to(broad):
+    answer = compose(broad.find("can I train without a graphics card"))
+    assert "**Do I need a graphics card?**\n\nNo, small networks train on the processor." in answer
+
+
+def test_a_heading_that_asks_the_same_is_not_repeated(broad):
+    answer = compose(broad.find("Do I need a graphics card?"))
+    assert answer.startswith("**No, small networks train on the processor.**")
+
+
+@pytest.mark.parametrize(("question", "heading", "expected"), [
+    ("Why does PPO clip the ratio?", "Why does PPO clip the probability ratio?", True),
+    ("why is the evaluation lower than training", "Why is the evaluation higher than training?", False),
+    ("can I train without a GPU", "Can I train on a GPU?", False),
+    ("what should the loss look like in PPO", "Is a negative PPO loss that does not fall normal?", False),
+    ("reward not increasing", "The reward model's score is not increasing in RLHF", False),
+    ("normalise observations", "Should I normalize observations?", True),
+])
+def test_a_heading_asks_the_same_if_it_shares_the_words_and_adds_none(question, heading, expected):
+    assert same(question, heading) is expected
+
+
+def test_what_a_heading_names_is_foreign_unless_the_question_names_it():
+    assert foreign("DQN learns nothing on LunarLander", "Why is LunarLander-v2 deprecated?")
+    assert foreign("no episode was completed", 'Unity ML-Agents says "No episode was completed"')
+    assert not foreign("LunarLander-v2 is deprecated", "Why is LunarLander-v2 deprecated?")
+    assert not foreign("my value loss explodes", "The value loss explodes")
+
+
+def test_rising_and_falling_are_opposites_and_both_at_once_are_not():
+    assert reverses("the return is dropping", "The return keeps growing")
+    assert not reverses("the return is dropping", "The loss falls but the return does not improve")
+
+
+def test_yes_and_no_reply_but_no_algorithm_does_not():
+    assert replies("**Yes.** PPO is.") and replies("No, not always.") and not replies("No algorithm does.")
+    assert asks_whether("is that bad?") and asks_whether("KL is 0.3, is that bad?")
+    assert not asks_whether("what is that?")
+
+
+def test_who_asks_for_a_default_gets_its_row_of_the_table_alone(broad):
+    for question, row in (("default learning rate of PPO", "| `learning_rate` | `0.001` |"),
+                          ("how many environments does PPO use by default", "| `num_envs` | `8` |"),
+                          ("gamma of PPO", "| `gamma` | `0.99` |")):
+        answer = compose(broad.find(question))
+        assert answer.startswith("**PPO: Config**\n\nFrom the source [")
+        assert row in answer and len(re.findall(r"^\| `", answer, re.MULTILINE)) == 1
+
+
+def test_a_setting_that_no_table_has_brings_no_table(broad):
+    assert "| setting |" not in compose(broad.find("default temperature of PPO"))
+
+
+def test_rows_are_found_by_name_or_where_that_counts_by_what_they_mean():
+    table = "| setting | meaning |\n|---|---|\n| `gamma` | discount per step |\n| `tau` | share |"
+    assert rows(table, "tau").splitlines()[2:] == ["| `tau` | share |"]
+    assert rows(table, "discount factor") == ""
+    assert "`gamma`" in rows(table, "discount factor", described=True)
+
+
+@pytest.mark.parametrize("question", ["In which year was PPO published?", "Who wrote the PPO paper?"])
+def test_who_asks_for_year_or_authors_gets_them_from_the_papers_facts(broad, question):
+    answer = compose(broad.find(question))
+    assert re.search(r"- Authors: John Schulman, Filip Wolski \[(\d+)\]\n- Year: 2017 \[\1\]", answer)
+    assert "action spaces" not in answer.lower()
+
+
+def test_who_asks_for_a_formula_gets_that_of_what_was_named(broad):
+    answer = compose(broad.find("What is the loss function of SAC?"))
+    assert answer.startswith("**SAC: Equations**\n\nSAC's critic moves to [")
+    assert "\\alpha \\log \\pi" in answer.split("**")[2]
+
+
+def test_a_comparison_of_three_has_a_column_for_each(broad):
+    found = broad.find("Should I use PPO or SAC?")
+    three = replace(found, sides=(*found.sides, Term("TRPO", ("TRPO",))), facts=(*found.facts, found.facts[0]))
+    head = next(line for line in compose(three).splitlines() if line.startswith("|  |"))
+    assert [cell.split()[0] for cell in head.strip("| ").split(" | ")] == ["PPO", "SAC", "TRPO"]

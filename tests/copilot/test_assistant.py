@@ -9,11 +9,14 @@ import pytest
 
 from copilot.__main__ import main
 from copilot.answer import BuiltinAnswerer
-from copilot.assistant import Assistant, standalone
+from copilot.assistant import Assistant
 from copilot.cite import marks, renumbered, verified
+from copilot.followup import standalone
 from copilot.llms.base import prompt
 from copilot.measure import answer_all, plan_all
 from copilot.plan import Refusal, TrainingPlan
+from copilot.script import render
+from copilot.vocabulary import Term
 from tests.copilot.fakes import WordEmbedder, write_corpus
 
 
@@ -53,6 +56,45 @@ def test_a_comparison_is_a_table_of_both_sides(assistant):
     assert {"papers/ppo.md", "papers/sac.md"} <= {source.path for source in reply.sources}
 
 
+@pytest.mark.parametrize(("request_", "algo", "env"), [
+    ("show me code to train TD3 on Pendulum", "td3", "Pendulum-v1"),
+    ("write a script that trains PPO on CartPole", "ppo", "CartPole-v1"),
+    ("give me python code for DQN on Acrobot", "dqn", "Acrobot-v1"),
+    ("generate a training script for SAC", "sac", "Pendulum-v1"),
+    ("写一个用PPO训练CartPole的脚本", "ppo", "CartPole-v1"),
+    ("给我用DQN训练LunarLander的代码", "dqn", "LunarLander-v3"),
+    ("How do I train SAC on Pendulum?", "sac", "Pendulum-v1"),
+])
+def test_a_request_for_code_is_answered_with_the_script(assistant, request_, algo, env):
+    reply = last(assistant, request_)
+    assert (reply.plan.algo, reply.plan.env) == (algo, env)
+    assert f"```python\n{render(reply.plan)}```" in reply.text
+
+
+def test_the_script_of_an_order_says_where_it_is_explained(assistant):
+    reply = last(assistant, "write a PPO script: clip the probability ratio of one update")
+    assert "**Read on:**" in reply.text.split("```")[-1] and "papers/ppo.md" in [one.path for one in reply.sources]
+
+
+def test_only_a_page_leaves_the_script_to_its_button(assistant):
+    order = "train PPO on CartPole with 8 envs"
+    here = last(assistant, order).text
+    assert "Open it as a training plan" in here and "rl.train" not in here
+    elsewhere = Assistant(assistant.retriever)
+    elsewhere.has_page = False
+    text = last(elsewhere, order).text
+    assert "training plan" not in text and "`python train.py`" in text and 'rl.train("ppo", "CartPole-v1"' in text
+    assert "No environment was named" in last(elsewhere, "train SAC").text
+
+
+def test_code_for_what_was_asked_before_is_the_script_for_that(assistant):
+    history = [("How do I train SAC on Pendulum?", "…")]
+    for question, algo in [("show me the code", "sac"), ("给我代码", "sac"), ("and TD3?", "td3")]:
+        plan = last(assistant, question, history).plan
+        assert isinstance(plan, TrainingPlan) and (plan.algo, plan.env) == (algo, "Pendulum-v1")
+    assert last(assistant, "and how long does it take?", history).plan is None
+
+
 def test_an_empty_question_asks_for_one(assistant):
     assert "Ask a question" in last(assistant, "   ").text
 
@@ -71,10 +113,113 @@ def test_a_request_comes_with_its_plan_and_an_impossible_one_with_its_reason(ass
     assert isinstance(refused, Refusal) and "continuous" in refused.reason
 
 
-def test_a_follow_up_is_read_after_the_question_it_refers_to():
-    history = [("Why does PPO clip the ratio?", "…")]
-    assert "PPO" in standalone("and when should I use it?", history)
-    assert standalone("What is a replay buffer in DQN?", history) == "What is a replay buffer in DQN?"
+TERMS = [
+    Term("SAC", ("SAC", "Soft Actor-Critic")), Term("GAE", ("GAE",)), Term("HER", ("HER",)),
+    Term("TD(lambda)", ("TD", "lambda")), Term("SimPLe", ("SimPLe",)), Term("Agent", ("Agent",)),
+    Term("Reward", ("Reward", "奖励")), Term("Policy", ("Policy", "策略")),
+]
+
+
+def named(question: str) -> list[Term]:
+    """The terms that a question names, in any case, as a vocabulary reads them."""
+    return [term for term in TERMS
+            if any(re.search(rf"(?ai)(?<!\w){re.escape(form)}", question) for form in term.forms)]
+
+
+def read(question: str, *before: str) -> str:
+    return standalone(question, [(earlier, "…") for earlier in before], named)
+
+
+@pytest.mark.parametrize(("before", "question", "whole"), [
+    # it stands for the earlier subject
+    ("What is PPO's clip range for?", "and what if I set it to 0.5?", "what if I set PPO's clip range to 0.5?"),
+    ("What is PPO's clip range for?", "how do I set it?", "how do I set PPO's clip range?"),
+    ("Explain QMIX", "what are its limitations?", "what are QMIX's limitations?"),
+    ("How does DQN work?", "How does it compare to SAC?", "How does DQN compare to SAC?"),
+    ("What is the replay ratio?", "how do I change it in rlcore?", "how do I change the replay ratio in rlcore?"),
+    ("什么是DDPG", "那它的缺点是什么？", "DDPG的缺点是什么？"),
+    ("什么是GAE？", "它和 n-step 有什么关系？", "GAE和 n-step 有什么关系？"),
+    ("what is soft actor-critic", "And what is its main drawback?", "what is SAC's main drawback?"),
+    # another subject of its kind takes its place
+    ("What is PPO's clip range for?", "does SAC have one as well?", "What is SAC's clip range for?"),
+    ("What is PPO's clip range for?", "and for TD3?", "What is TD3's clip range for?"),
+    ("What is PPO's clip range for?", "how does SAC do it?", "What is SAC's clip range for?"),
+    ("What is PPO's clip range for?", "does the same hold for TD3?", "What is TD3's clip range for?"),
+    ("Why does PPO clip?", "what about TRPO?", "Why does TRPO clip?"),
+    ("Does MAPPO share more than PPO?", "and than A2C?", "Does MAPPO share more than PPO: and than A2C?"),
+    ("Does MAPPO share what PPO has?", "and A2C?", "Does MAPPO share what A2C has?"),
+    ("PPO 的裁剪范围是什么？", "那SAC呢？", "SAC 的裁剪范围是什么？"),
+    ("PPO 的裁剪范围是什么？", "SAC也有吗？", "SAC 的裁剪范围是什么？"),
+    ("My agent on LunarLander does not learn with DQN", "ok and how about PPO instead?",
+     "My agent on LunarLander does not learn with PPO"),
+    ("My agent on LunarLander does not learn with DQN", "and on CartPole?",
+     "My agent on CartPole does not learn with DQN"),
+    # it wishes for more on the same
+    ("How does DQN work", "give me an example", "How does DQN work? Give me an example"),
+    ("Explain QMIX", "ok, tell me more", "Explain QMIX. Tell me more"),
+    ("How does HER relabel goals?", "show me the code in rlcore",
+     "How does HER relabel goals? Show me the code in rlcore"),
+    ("How does DQN work?", "in simple terms please", "How does DQN work? In simple terms please"),
+    ("什么是GAE？", "举个例子", "什么是GAE？举个例子"),
+    # it only says what of the subject it asks
+    ("How does HER relabel goals?", "which strategy is best?", "How does HER relabel goals: which strategy is best?"),
+    ("how does SAC explore", "does it work with discrete actions?",
+     "how does SAC explore: does it work with discrete actions?"),
+    ("Explain QMIX", "pros and cons?", "QMIX: pros and cons?"),
+    ("does DQN overestimate its values", "why?", "does DQN overestimate its values: why?"),
+    ("How does DQN work?", "is a learning rate of 0.1 too large?", "DQN: is a learning rate of 0.1 too large?"),
+    ("What is PPO's clip range for?", "and the KL penalty?", "PPO's clip range: and the KL penalty?"),
+    ("What is PPO's clip range for?", "what about SAC vs TD3?", "PPO's clip range: what about SAC vs TD3?"),
+    ("What is PPO's clip range for?", "is that better than SAC?", "PPO's clip range: is that better than SAC?"),
+    ("什么是GAE？", "lambda 应该设多少？", "GAE：lambda 应该设多少？"),
+    ("什么是经验回放？", "大小怎么设？", "经验回放：大小怎么设？"),
+    ("什么是经验回放？", "有什么缺点？", "经验回放：有什么缺点？"),
+    ("What is PPO's clip range for?", "和SAC比呢？", "PPO's clip range：和SAC比呢？"),
+])
+def test_a_follow_up_is_made_whole_from_the_question_before(before, question, whole):
+    assert read(question, before) == whole
+
+
+@pytest.mark.parametrize("question", [
+    "What is a replay buffer in DQN?", "What is reward shaping?", "What is an agent?", "What is gamma?",
+    "How do I normalise observations?", "Why is my reward negative?", "So how does PPO work?", "Is PPO on-policy?",
+    "Does DQN need a GPU?", "How do agents share their weights?", "Is it normal that my reward drops?",
+    "Does SAC need a target network, and why does it use two critics?", "What is one-step TD?",
+    "When a policy is stochastic, how is it evaluated?", "Does this library support several GPUs?",
+    "CQL or IQL for logged data", "When should I use PQN instead of DQN?", "Is it worth training on a laptop?",
+    "What is IQM and why use it instead of the mean?", "What is this error: CUDA out of memory?",
+    "How do I know that my agent is learning?",
+    "Which is better for Pendulum, SAC or TD3?", "give me an example of reward shaping", "Explain importance sampling",
+    "write a script that trains PPO on CartPole", "How do I resume a run?", "Who won the cup final in 1998?",
+    "什么是重要性采样？", "为什么我的奖励不上升？", "多智能体怎么训练？", "TD3 和 DDPG 有什么区别？", "什么是策略？",
+    "怎么安装？", "thanks", "What can you do?",
+])
+def test_a_question_of_its_own_is_left_as_it_is(question):
+    for before in ("What is PPO's clip range for?", "How do I solve LunarLander with DQN?", "什么是经验回放？"):
+        assert read(question, before) == question
+
+
+def test_a_follow_up_of_a_follow_up_goes_back_to_the_question_that_both_are_about():
+    first = "My agent on LunarLander does not learn with DQN"
+    second = "it still does not work after lowering the learning rate"
+    assert read("ok and how about PPO instead?", first, second) == "My agent on LunarLander does not learn with PPO"
+    assert read("pros and cons?", "Explain QMIX", "and VDN?") == "VDN: pros and cons?"
+    assert read("how do I choose it?", "What is PPO?", "what is its clip range?") == "how do I choose PPO's clip range?"
+    assert read("does SAC have one as well?", "What is PPO's clip range for?", "and if I set it to 0.5?", "why?",
+                "thanks") == "What is SAC's clip range for?"
+    assert read("why?", "Explain QMIX", "What is reward shaping?") == "reward shaping: why?"
+
+
+def test_a_parameter_is_of_the_earlier_subject_unless_that_was_another_parameter():
+    assert read("what learning rate?", "How does DQN work?") == "DQN: what learning rate?"
+    assert read("折扣因子应该怎么选？", "什么是GAE？") == "GAE：折扣因子应该怎么选？"
+    for question in ("Why discount at all?", "how fast should epsilon go down", "折扣因子应该怎么选？"):
+        assert read(question, "What is PPO's clip range for?") == question
+
+
+def test_a_long_question_is_not_carried_on_as_a_whole():
+    whole = read("why?", f"My PPO run on CartPole says {'nan ' * 500}")
+    assert "PPO" in whole and len(whole.split()) < 50
 
 
 def test_marks_are_numbered_as_they_appear_and_unknown_ones_dropped():

@@ -63,6 +63,21 @@ def test_sentences_end_at_chinese_marks_and_not_in_formulas():
     assert sentences("It is `a. B`, i.e. $x. Y$ here. Next one.") == ["It is `a. B`, i.e. $x. Y$ here.", "Next one."]
 
 
+@pytest.mark.parametrize("text", [
+    "The loss is clipped (see eq. 7 and fig. 3).", "See ch. 5, sec. 2, eqs. (3) and vol. 2.",
+    "Cf. pp. 12 and no. 4 here.", "It takes approx. 5 h, resp. 7 h.", "As in Eq. 7 and Fig. A and Sec. 2.",
+    "EQ. 7 and approx. $3$ hold.",
+])
+def test_an_abbreviation_ends_no_sentence(text):
+    assert sentences(text) == [text]
+
+
+def test_a_word_that_looks_like_an_abbreviation_ends_a_sentence_before_another():
+    assert sentences("Does it learn? No. It stops.") == ["Does it learn?", "No.", "It stops."]
+    assert sentences("It took 5 sec. Then it fell. We ate a fig. Good.") == [
+        "It took 5 sec.", "Then it fell.", "We ate a fig.", "Good."]
+
+
 def test_a_papers_front_matter_can_be_found(tmp_path):
     from copilot.corpus import load
 

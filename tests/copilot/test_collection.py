@@ -88,6 +88,33 @@ def test_adding_twice_leaves_no_passage_twice(own, notes):
     assert len({text for _, text in before}) == len(before)
 
 
+def test_a_passage_that_a_file_repeats_is_taken_once_and_all_that_it_says_is_there(tmp_path):
+    lines = [f"Line {number} of the log says that all is well with the arm and its torque." for number in range(40)]
+    notes = write_corpus(tmp_path / "notes", {"log.txt": "\n".join(lines * 400), "b.md": "# B\n\n## One\n\nSame.\n\n"
+                                              "## Two\n\nSame.\n"})
+    own, embedder = collection(tmp_path / "ix", "mine", new=True), WordEmbedder()
+    own.add([notes], embedder)
+    with store.opened(own.folder) as sql:
+        kept = sql.execute("SELECT file, heading, text FROM chunks").fetchall()
+    assert len(set(kept)) == len(kept) < 400
+    assert set(lines) <= set("\n".join(text for _, _, text in kept).split("\n"))
+    assert sum(text.endswith("Same.") for *_, text in kept) == 2       # below headings of their own they differ
+    assert len(embedder.encoded) == len(set(embedder.encoded))
+
+
+def test_a_text_that_many_passages_share_is_embedded_once(tmp_path):
+    pages = {f"{n}.md": f"# Log\n\n## Day {n}\n\nAll is well with the arm. All is well with the arm.\n"
+             for n in range(300)}
+    own, embedder = collection(tmp_path / "ix", "mine", new=True), WordEmbedder()
+    own.add([write_corpus(tmp_path / "notes", pages)], embedder)
+    assert len(embedder.encoded) == 300 + 300 + 1      # the passages, their headings, and the one thing that all say
+    with store.opened(own.folder) as sql:
+        (blob,) = sql.execute("SELECT vectors FROM vectors WHERE place = 300").fetchone()
+    vectors = store.vectors_of(blob, embedder.dim)
+    said = WordEmbedder().encode_documents(["All is well with the arm."])[0]
+    assert len(vectors) == 4 and np.allclose(vectors[2:], said, atol=1e-2)
+
+
 def test_copies_are_taken_once_and_take_over_when_the_first_is_gone(own, notes):
     shutil.copy(notes / "robot.md", notes / "zz-copy.md")
     left = own.update(WordEmbedder()).left

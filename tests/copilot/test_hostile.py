@@ -74,7 +74,7 @@ def test_hostile_files_cost_a_reason_and_never_the_collection(tmp_path):
                 name, files[name])
         else:
             assert files[name].state == "taken", files[name]
-    assert files["bomb.pdf"].state == "refused"
+    assert files["bomb.pdf"].state == "refused" and "unpacks to far more" in files["bomb.pdf"].reason
     assert files["good.md"].state == "taken" and outcome.passages > 3
     assert all(len(file.reason) < 400 for file in files.values())
 
@@ -91,10 +91,10 @@ def test_a_file_that_takes_too_long_is_given_up_and_the_next_is_read(tmp_path):
 
 
 def test_a_file_that_eats_memory_is_given_up_and_the_next_is_read(tmp_path):
-    (tmp_path / "big.txt").write_text("🤖" * 12_000_000)
+    (tmp_path / "big.txt").write_text("🤖".join(map(str, range(1_500_000))))
     (tmp_path / "next.md").write_text("Fine.\n")
-    with Reader(memory=130_000_000) as reader:
-        with pytest.raises(Unreadable, match="needs more than 130 MB"):
+    with Reader(memory=80_000_000) as reader:
+        with pytest.raises(Unreadable, match="needs more than 80 MB"):
             reader.read(str(tmp_path / "big.txt"))
         assert reader.read(str(tmp_path / "next.md")).chunks[0].text == "Fine."
 
@@ -122,3 +122,38 @@ def test_hidden_instructions_do_not_reach_a_passage(tmp_path):
     for suffix in (".md", ".html"):
         (tmp_path / f"a{suffix}").write_text(text)
         assert load(tmp_path / f"a{suffix}").text.strip() == "Seen."
+
+
+@pytest.mark.parametrize("given", [
+    "style='color:white;background:white'", "style='background-color: #fff; color: rgb(255, 255, 255)'",
+    "style='color:#fefefe'", "style='color:transparent'", "style='color: rgba(0, 0, 0, 0)'",
+    "style='position:absolute;left:-9999px'", "style='text-indent: -999em'", "style='position:fixed; top:-100vh'",
+    "style='font-size:1px'", "style='font-size:0'", "style='font: bold 1px Arial'", "style='font-size:.05em'",
+    "aria-hidden='true'", "aria-hidden=true", "style='clip: rect(0, 0, 0, 0)'", "style='clip-path:inset(50%)'",
+])
+def test_what_a_web_page_does_not_show_does_not_reach_a_passage(tmp_path, given):
+    (tmp_path / "a.html").write_text(f"<body><p>Seen.</p><p {given}>SECRET <b>SECRET</b></p><p>And this.</p></body>")
+    assert load(tmp_path / "a.html").text.split() == ["Seen.", "And", "this."]
+
+
+@pytest.mark.parametrize("page", [
+    "<style>.x, .y {color: white; background: #ffffff}</style><p class=x>SECRET</p><p>Seen.</p>",
+    "<style>b {color: red}</style><div style='background:white'>Seen. <b style='color:white'>SECRET</b></div>",
+    "<style>#off {position: absolute; left: -10000px}</style><p id=off>SECRET</p><p>Seen.</p>",
+])
+def test_a_style_sheet_and_a_tag_around_it_can_hide_as_well(tmp_path, page):
+    (tmp_path / "a.html").write_text(page)
+    assert load(tmp_path / "a.html").text.split() == ["Seen."]
+
+
+@pytest.mark.parametrize("page", [
+    "<p style='color:white;background:black'>Seen.</p>", "<p style='font-size:10px; left:-20px'>Seen.</p>",
+    "<style>body {background: #111}</style><p style='color:white'>Seen.</p>", "<p aria-hidden='false'>Seen.</p>",
+    "<div style='background:navy'><p style='color:white'>Seen.</p></div>", "<p style='font-size:0.9em'>Seen.</p>",
+    "<link rel=stylesheet href=dark.css><p style='color:#fff'>Seen.</p>", "<p style='color:#ff0000'>Seen.</p>",
+    "<p style='background-color:white; color:black; margin-left:-100%; font-size: 85%'>Seen.</p>",
+    "<p style='color: rgb(255,0,0); opacity: 0.5'>Seen.</p>",
+])
+def test_what_a_web_page_shows_is_kept(tmp_path, page):
+    (tmp_path / "a.html").write_text(page)
+    assert load(tmp_path / "a.html").text.split() == ["Seen."]

@@ -117,6 +117,15 @@ def test_what_a_reader_sees_is_taken_and_what_he_does_not_see_is_not(tmp_path, n
     assert any(path and path[-1].startswith("Part") for path in headings(document))
 
 
+@pytest.mark.parametrize("raw", [
+    r"\begin{itemize}\item one \item two\end{itemize}", "\\begin{itemize}\n  \\item one\n  \\item two\n\\end{itemize}",
+    r"\begin{enumerate}[a)] \item one\item two \end{enumerate}",
+])
+def test_the_items_of_a_latex_list_stand_on_lines_of_their_own(tmp_path, raw):
+    items = [line.strip() for line in read(tmp_path, "a.tex", f"Before.\n\n{raw}\n").text.split("\n") if line.strip()]
+    assert items == ["Before.", "- one", "- two"]
+
+
 def test_python_is_read_by_definition_with_its_docstrings(tmp_path):
     document = read(tmp_path, "robot.py", '''"""Drives the robot."""
 import os

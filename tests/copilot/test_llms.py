@@ -8,6 +8,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -184,7 +185,91 @@ def test_numbers_in_tables_and_listings_are_held_against_the_sources():
     table = "| setting | value |\n|---|---|\n| clip | 0.2 |\n| gamma | 0.37 |\n"
     assert checked(table, passages) == f"{table.rstrip()}\n\n*(not in the sources: 0.37)*\n"
     code = "```python\ntrain(clip=0.2, steps=1000000, lr=3e-4, n=4)\n```\n"
-    assert checked(code, passages) == f"{code.rstrip()}\n\n*(not in the sources: 0.0003)*\n"
+    assert checked(code, passages) == f"{code.rstrip()}\n\n*(not in the sources: 3e-4, 4)*\n"
+
+
+PPO_PAGE = """PPO > Settings
+
+PPO uses 10 epochs and four minibatches per rollout of 2 048 steps, and clips the probability ratio at 0.2.
+
+| setting | value |
+|---|---|
+| learning rate | $3 \\times 10^{-4}$ |
+| total steps | 1_000_000 |
+| discount | 99 % |
+| frame stack | 84x84, twice |
+"""
+ATARI_PAGE = "Atari > Copies\n\nAtari runs use 8 copies of the environment, 7 lives and rewards clipped at 1,000."
+
+
+@pytest.mark.parametrize("false", [
+    "PPO uses 8 epochs and 7 minibatches [1].", "PPO clips the probability ratio at 1,000 [1].",
+    "PPO uses 10 epochs and 3 minibatches per rollout [1].", "PPO uses minibatches: 8 [1].",
+    "PPO uses 5-step rollout [1].", "PPO sets `epochs=8` [1].", "PPO uses epochs of 7 [1].",
+    "PPO 使用 6 个 epochs [1].",
+    "PPO uses 200k total steps [1].", "PPO uses 1 epoch per rollout with 9 minibatches [1].",
+])
+def test_a_number_that_the_cited_passage_does_not_state_is_marked_though_another_does(false):
+    assert "number not in the source" in checked(false, [PPO_PAGE, ATARI_PAGE])
+
+
+def test_a_number_is_said_to_be_elsewhere_only_if_it_is():
+    passages = [PPO_PAGE, ATARI_PAGE]
+    assert "*(number not in the source cited)* [1]" in checked("PPO uses 8 epochs [1].", passages)
+    assert "*(number not in the sources)* [1]" in checked("PPO uses 6 epochs [1].", passages)
+
+
+@pytest.mark.parametrize("true", [
+    "PPO uses 10 epochs and 4 minibatches per rollout [1].", "PPO uses a rollout of 2,048 or 2048 steps [1].",
+    "PPO has learning rate 0.0003, that is 3e-4 or 3·10⁻⁴ [1].", "PPO uses a discount of 0.99 or 99% [1].",
+    "PPO uses total steps of 1M, 1e6, 1 million or 1,000,000 [1].", "PPO uses 84×84 frames in a stack of 2 [1].",
+    "PPO 使用 4 个 minibatches [1].", "PPO step 7 clips the probability ratio, see Section 3, Table 5 and eq. 9 [1].",
+    "10. PPO clips the probability ratio [1].", "PPO clips one of two ratio epochs [1].",
+    "PPO clips for 3 reasons: 1) probability ratio 2) rollout steps 3) epochs [1].",
+    "PPO clips the ratio $r_t^7 + 9$ with `x[8]` in 第 6 步 [1].",
+    "PPO clips the ratio of DQN2, v5 and t+3 epochs [1].",
+])
+def test_what_a_passage_states_in_another_form_is_not_marked(true):
+    assert "number not in the source" not in checked(true, [PPO_PAGE])
+
+
+def test_what_a_page_of_the_corpus_says_is_never_marked():
+    """Each sentence as an answer that cites its own passage."""
+    from copilot import corpus
+    from copilot.chunk import blocks, sentences, split
+    from copilot.cite import claims, stated
+
+    root, seen = Path(__file__).resolve().parents[2] / "corpus", 0
+    for path in ["papers/ppo.md", "papers/dqn.md", "faq/hyperparameters.md", "docs/sac.md", "glossary.md"]:
+        for chunk in split(corpus.read(root / path, root)):
+            told = stated(chunk.text)
+            for block in blocks(chunk.text):
+                for sentence in sentences(chunk.text[block.start:block.end]):
+                    claimed = claims(sentence)
+                    seen += len(claimed)
+                    assert [written for written, one in claimed.items() if not one & told] == [], sentence
+    assert seen > 500
+
+
+def test_the_cells_of_a_table_and_the_settings_of_a_listing_are_held_against_the_sources_digit_by_digit():
+    table = "| n | setting | epochs |\n|---|---|---|\n| 3 | minibatches | 7 |\n| 5 | epochs [1] | 8 |\n"
+    assert checked(table, [PPO_PAGE, ATARI_PAGE]).endswith("*(not in the sources: 8)*\n")
+    code = "```python\nfor i in range(5):\n    x[3] = train(epochs=9, dim=1, other=i == 6)\n```\n"
+    assert checked(code, [PPO_PAGE]).endswith("*(not in the sources: 9)*\n")
+
+
+def test_passages_that_the_prompt_had_no_room_for_prove_nothing(tmp_path):
+    class Claims(Parrot):
+        room = 110
+
+        def generate(self, text):
+            yield "PPO clips the ratio to 4711 [1]."
+
+    pages = PAGES | {f"{fruit}.md": f"# PPO ratio of the {fruit}\n\nPPO clips the ratio {'4711 ' * 60}to the {fruit}.\n"
+                     for fruit in FRUITS[1:]}
+    found = assistant_on(tmp_path, pages, None).find("PPO ratio of the apple")
+    assert any("4711" in passage.text for passage in found.passages) and "4711" not in found.passages[0].text
+    assert "number not in the sources" in [*answered(Claims(), found, ())][-1]
 
 
 def test_an_uncited_sentence_gets_the_passage_that_supports_it():

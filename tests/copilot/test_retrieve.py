@@ -60,6 +60,18 @@ def test_two_names_in_one_question_are_not_always_compared(found, question):
     assert found(question).sides == ()
 
 
+def test_a_misspelt_question_finds_what_the_right_one_finds_and_stays_as_it_was_asked(found):
+    wrong, right = found("why does PPO clip the rattio?"), found("why does PPO clip the ratio?")
+    assert wrong.question == "why does PPO clip the rattio?"
+    assert [one.chunk.id for one in wrong.passages] == [one.chunk.id for one in right.passages]
+    assert wrong.evidence == right.evidence
+
+
+def test_who_asks_what_an_unknown_name_is_gets_no_answer_and_a_known_one_beside_it_counts(found):
+    assert found("What is the TPUv5 of PPO?").evidence == 0.0
+    assert found("Why does PPO clip the ratio on a TPUv5?").evidence > 0.0
+
+
 def test_lists_of_sources_are_not_answers(found):
     headings = [passage.chunk.heading_path[-1] for passage in found("Schulman PPO sources").passages]
     assert headings and "Sources for PPO" not in headings
@@ -84,6 +96,21 @@ def test_abbreviations_that_are_words_count_only_in_capitals(tmp_path, question,
         tmp_path / "i", WordEmbedder())
     read = Vocabulary(list(index.documents.values()), index.chunks).read(question)
     assert [term.name.split(" (")[0] for term in read.terms] == terms
+
+
+@pytest.mark.parametrize(("question", "sides"), [
+    ("PPO vs SAC vs DQN", ["PPO", "SAC", "DQN"]),
+    ("PPO, SAC or DQN: which one is stable?", ["PPO", "SAC", "DQN"]),
+    ("Compare PPO, SAC, DQN, TD3 and A2C", ["PPO", "SAC", "DQN", "TD3"]),
+    ("SAC or PPO for robots?", ["SAC", "PPO"]),
+    ("Can I use PPO or SAC?", []),
+    ("Is PPO better than SAC? I also have DQN.", ["PPO", "SAC"]),
+])
+def test_a_comparison_has_up_to_four_sides(tmp_path, question, sides):
+    text = "# Glossary\n\n" + "".join(f"### {name}\nx.\n\n" for name in ("PPO", "SAC", "DQN", "TD3", "A2C"))
+    index = open_index(write_corpus(tmp_path / "c", {"glossary.md": text}), tmp_path / "i", WordEmbedder())
+    read = Vocabulary(list(index.documents.values()), index.chunks).read(question)
+    assert [side.name for side in read.sides] == sides
 
 
 def test_content_words_leave_out_what_every_question_has():

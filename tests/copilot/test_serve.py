@@ -78,6 +78,12 @@ def test_a_streamed_answer_is_the_same_in_pieces(port):
     assert "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks) == whole
 
 
+def test_a_request_is_answered_with_the_script_and_names_no_button(port):
+    status, raw = call(port, "POST", "/v1/chat/completions", chat("train PPO on CartPole"))
+    text = json.loads(raw)["choices"][0]["message"]["content"]
+    assert status == 200 and 'rl.train("ppo", "CartPole-v1"' in text and "Open it" not in text
+
+
 def test_the_turns_before_the_question_are_its_history():
     assert conversation([
         {"role": "system", "content": "You are a pirate."}, {"role": "user", "content": "What is PPO?"},

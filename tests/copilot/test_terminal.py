@@ -76,6 +76,13 @@ def test_a_conversation_is_begun_gone_on_with_and_kept(here, capsys):
     assert Conversations(here / "conversations.sqlite").recent()[0].turns == 3
 
 
+@pytest.mark.usefixtures("here")
+def test_a_request_is_answered_with_the_script_and_names_no_button(capsys):
+    assert main(["ask", "train PPO on CartPole"]) == 0
+    said = capsys.readouterr().out
+    assert 'rl.train("ppo", "CartPole-v1"' in said and "python train.py" in said and "Open it" not in said
+
+
 def test_without_a_name_nothing_is_kept(here):
     assert main(["ask", "Why does PPO clip the ratio?"]) == 0
     assert not (here / "conversations.sqlite").exists()

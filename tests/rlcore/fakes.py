@@ -1,5 +1,6 @@
 """Policies that tests can foresee."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -65,4 +66,17 @@ def breaking(first: int, count: int) -> Env:
             raise ValueError("the pole is missing")
 
         env.env.envs[2 - first].step = broken
+    return env
+
+
+def slow(first: int, count: int, step_s: float) -> Env:
+    """CartPoles whose first takes its time for every step."""
+    env = cartpoles(first, count)
+    step = env.env.envs[0].step
+
+    def slowly(action: Any) -> Any:
+        time.sleep(step_s)
+        return step(action)
+
+    env.env.envs[0].step = slowly
     return env

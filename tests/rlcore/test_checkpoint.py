@@ -87,6 +87,25 @@ def test_a_missing_part_and_a_later_format_are_named(tmp_path: Path):
         checkpoint.load(path, "agent")
 
 
+@pytest.mark.parametrize(("file", "content", "said"), [
+    ("agent.json", '{"format": 2, "tre', "agent.json is damaged, or no part of a checkpoint: take it from a copy"),
+    ("agent.json", "{}", "agent.json is damaged"),
+    ("agent.json", "[1]", "agent.json is damaged"),
+    ("agent.json", '{"format": 2, "tree": {"tensor": "77"}}', "agent.safetensors is damaged, or belongs to another"),
+    ("agent.json", '{"format": "new", "tree": 1}', "has format new, and this rlcore reads 2"),
+    ("agent.safetensors", "cut", "agent.safetensors is damaged"),
+    ("agent.safetensors", None, "agent.safetensors is missing: take it from a copy"),
+])
+def test_a_damaged_part_is_named_in_one_sentence(tmp_path: Path, file: str, content: str | None, said: str):
+    path = checkpoint.save(tmp_path, 0, {"agent": TREE})
+    (path / file).unlink() if content is None else (path / file).write_text(content)
+    with pytest.raises(ConfigError) as refused:
+        checkpoint.load(path, "agent")
+    assert said in str(refused.value)
+    assert str(path) in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
 def test_a_strangers_file_in_the_folder_neither_stops_a_run_nor_gets_lost(tmp_path: Path):
     tmp_path.joinpath(".DS_Store").write_text("the Finder was here")
     checkpoint.save(tmp_path, 1, {"agent": 1})

@@ -50,13 +50,28 @@ def test_a_yaml_file_gives_settings_and_an_option_beats_it(caplog: pytest.LogCap
     (["--num_minibatches", "5"], "must divide the rollout of 32 steps"),
     (["--env_steps", "0"], "env_steps=0 must be a whole number of at least 1"),
     (["--env", "CartPol-v1"], "Unknown environment 'CartPol-v1'; did you mean 'CartPole-v1'?"),
-    (["--config", "missing.yaml"], "--config missing.yaml cannot be read"),
+    (["--config", "missing.yaml"], "missing.yaml cannot be read: "),
     (["--config", "typo.yaml"], "PPO has no setting and train no option 'lerning_rate'; did you mean 'learning_rate'?"),
     (["--config", "step.yaml"], "train no option 'env_step'; did you mean 'env_steps'?"),
     (["--config", "other.yaml"], "--config other.yaml holds settings of DQN, not of PPO"),
-    (["--config", "list.yaml"], "--config list.yaml must hold `name: value` lines, not a list"),
+    (["--config", "list.yaml"], "list.yaml must hold `name: value` lines, not a list"),
     (["--lerning_rate", "1"], "'lerning_rate'; did you mean 'learning_rate'?"),
     (["--learning", "1"], "'learning'; did you mean 'learning_rate'?"),
+    (["--seed", "-3"], "seed=-3 must be a whole number from 0"),
+    (["--seed"], "Argument --seed: expected one argument"),
+    (["--checkpoint_s", "-3"], "checkpoint_s=-3 must be a number of seconds, at least 0"),
+    (["--env_options", "[1]"], "env_options=[1] must be options by name, such as {'max_episode_steps': 200}"),
+    (["--env_options", "[1"], "Argument --env_options: '[1' is no YAML: expected ',' or ']'"),
+    (["--hidden", "[64"], "Argument --hidden: '[64' is no YAML: expected ',' or ']'"),
+    (["--sampler", "serail"], "Argument --sampler: invalid choice: 'serail' (choose from 'serial', "),
+    (["--config", "sampler: 5"], "sampler=5 must be one of serial, "),
+    (["--config", "1: 2"], "PPO has no setting and train no option '1'"),
+    (["--config", "freeze: 3"], "freeze=3 must be a word or a list of words"),
+    (["--config", "checkpoint_s: often"], "checkpoint_s='often' must be a number of seconds"),
+    (["--config", "target_return: high"], "target_return='high' must be a number"),
+    (["--config", "env_options: 3"], "env_options=3 must be options by name"),
+    (["--config", "algo: 5"], "algo=5 must be an algorithm's name"),
+    (["--config", "gamma: [1"], "given.yaml cannot be read: expected ',' or ']', but got '<stream end>' in line 1"),
 ])
 def test_what_cannot_work_costs_one_sentence_and_leaves_no_run(
         caplog: pytest.LogCaptureFixture, words: list[str], sentence: str):
@@ -64,6 +79,9 @@ def test_what_cannot_work_costs_one_sentence_and_leaves_no_run(
     Path("list.yaml").write_text("- 1\n")
     Path("step.yaml").write_text("env_step: 100\n")
     Path("other.yaml").write_text("algo: dqn\n")
+    if words[0] == "--config" and ":" in words[1]:
+        Path("given.yaml").write_text(words[1])
+        words = ["--config", "given.yaml"]
     heard = said(caplog, "train", "ppo", *TINY, *words, status=2)
     assert sentence in heard
     assert "\n" not in heard
@@ -115,6 +133,72 @@ def test_a_run_is_evaluated_filmed_and_listed(caplog: pytest.LogCaptureFixture):
     assert "finished" in heard
     assert "SAC" in said(caplog, "list", "algorithms").upper()
     assert "Pendulum-v1" in said(caplog, "list", "environments")
+
+
+@pytest.mark.parametrize(("words", "sentence"), [
+    (["evaluate", "run", "--checkpoint", "foo"], "no checkpoint of 'foo': it is 'last', 'best' or the step of one"),
+    (["evaluate", "run", "--env_options", "5"], "env_options=5 must be options by name"),
+    (["evaluate", "run", "--seed", "-1"], "seed=-1 must be a whole number from 0"),
+    (["evaluate", "run", "--episodes", "0"], "episodes=0 must be a whole number of at least 1"),
+    (["resume", "run", "--env_steps", "many"], "env_steps='many' must be a whole number of at least 1"),
+    (["trian"], "Argument COMMAND: invalid choice: 'trian' (choose from 'train', "),
+    (["train"], "The following arguments are required: algo. See python -m rlcore train --help."),
+    (["describe", "ppo", "--env", "CartPole-v1", "--cor", "gru"], "Unknown option 'cor'; did you mean 'core'?"),
+    (["describe", "ppo", "--env", "CartPole-v1", "--gamma", "2"], "PPOConfig.gamma=2.0 must be between 0 and 1"),
+    (["check", "CartPole-v1", "--env_options", "3"], "env_options=3 must be options by name"),
+])
+def test_every_command_refuses_in_one_sentence(
+        caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], words: list[str], sentence: str):
+    said(caplog, "train", "ppo", *TINY)
+    capsys.readouterr()
+    heard = said(caplog, *words, status=2)
+    assert sentence in heard
+    assert "\n" not in heard
+    assert capsys.readouterr() == ("", "")  # no page of usage
+
+
+def test_a_length_may_be_written_as_1e3(caplog: pytest.LogCaptureFixture):
+    said(caplog, "train", "ppo", *TINY, "--env_steps", "1e3", "--timeout_s", "90")
+    assert (open_run(Path("run")).config["env_steps"], open_run(Path("run")).config["timeout_s"]) == (1000, 90.0)
+    Path("mine.yaml").write_text("env_steps: 2e2\n")
+    said(caplog, "train", "ppo", *TINY[:2], *TINY[4:-1], "second", "--config", "mine.yaml")
+    assert open_run(Path("second")).config["env_steps"] == 200
+
+
+def test_describe_takes_settings_and_options(caplog: pytest.LogCaptureFixture):
+    plain = said(caplog, "describe", "ppo", "--env", "CartPole-v1")
+    assert "core.net" not in plain
+    heard = said(caplog, "describe", "PPO", "--env", "CartPole-v1", "--core", "gru", "--hidden", "[7]", "--env_options",
+                 "{max_episode_steps: 9}")
+    assert "core.net" in heard
+    assert "[7, 4]" in heard
+
+
+BAD_ENV = """
+import gymnasium as gym
+
+class Bad(gym.Env):
+    observation_space, action_space = gym.spaces.Box(-1, 1, (2,)), gym.spaces.Discrete(2)
+
+    def __init__(self, clock=0):
+        self.clock = clock
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.t = 0
+        return self.observation_space.low, {}
+
+    def step(self, action):
+        self.t += 1
+        return self.observation_space.low, 0.0, self.t == 3, self.t == self.clock, {}
+"""
+
+
+def test_check_takes_options_and_its_status_tells_whether_there_are_faults(caplog: pytest.LogCaptureFixture):
+    Path("bad.py").write_text(BAD_ENV)
+    assert "It has no time limit" in said(caplog, "check", "bad.py:Bad", status=1)
+    assert "No fault was found." in said(caplog, "check", "bad.py:Bad", "--env_options", "{clock: 2}")
+    assert "cannot be made" in said(caplog, "check", "bad.py:Bad", "--env_options", "{clok: 2}", status=1)
 
 
 @pytest.mark.parametrize("command", ["resume", "evaluate", "video"])

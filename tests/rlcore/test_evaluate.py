@@ -129,7 +129,7 @@ def test_an_evaluation_summarises_itself():
 
 
 def test_what_cannot_be_evaluated_says_why():
-    with pytest.raises(rl.ConfigError, match="episodes=0 must be at least 1"):
+    with pytest.raises(rl.ConfigError, match="episodes=0 must be a whole number of at least 1"):
         rl.evaluate(Zero(), "CartPole-v1", episodes=0)
     with pytest.raises(rl.ConfigError, match="needs the environment's name"):
         rl.evaluate(Zero())

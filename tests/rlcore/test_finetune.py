@@ -72,6 +72,16 @@ def test_an_algorithm_that_moves_all_at_once_can_freeze_nothing(tmp_path: Path):
 
 
 @pytest.mark.usefixtures("before")
-def test_an_agent_of_another_shape_cannot_be_begun_as():
-    with pytest.raises(ConfigError, match="start_from='first' holds another kind of agent"):
-        rl.train("ppo", "Echo-v0", config_of("ppo", hidden=[8]), env_steps=128, start_from="first", progress=False)
+@pytest.mark.parametrize(("algo", "changes", "why"), [
+    ("ppo", {"hidden": [8]}, "than this PPO: model.actor.0.weight is [32, 2] there and [8, 2] here."),
+    ("ppo", {"normalize_obs": True}, "is missing there."),
+    ("dqn", {}, "than this DQN: it is one of PPO."),
+])
+def test_an_agent_of_another_kind_cannot_be_begun_as(algo: str, changes: dict, why: str):
+    with pytest.raises(ConfigError) as refused:
+        rl.train(algo, "Echo-v0", config_of(algo, **changes), env_steps=128, start_from="first", progress=False)
+    said = str(refused.value)
+    assert said.startswith("start_from='first' holds another kind of agent ")
+    assert why in said
+    assert "\n" not in said
+    assert not Path("runs").exists()

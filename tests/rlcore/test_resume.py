@@ -1,5 +1,6 @@
 """A run that is killed and resumed ends with the same bits as one that was not."""
 
+import functools
 import json
 import logging
 import multiprocessing
@@ -24,6 +25,7 @@ from rlcore.__main__ import main
 from rlcore.runs import Status, open_run, read_metrics, read_spec, write_status
 
 ROOT = Path(rl.__file__).parents[1]
+POINTS = int(os.environ.get("RLCORE_KILLS", "1"))  # how often a run with worker processes is killed
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -130,6 +132,42 @@ def test_killed_again_and_again_and_resumed_it_ends_like_an_unbroken_run(algo: s
     assert open_run(broken).state == "finished"
     assert state(broken) == state(whole)
     assert rows(broken) == rows(whole)
+
+
+SAMPLED = ["ppo", *RUNS["ppo"], "--seed", "3", "--num_workers", "2", "--threads", "1"]
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A run of a sampler from beginning to end. Of all but async one will do: they give the same bits."""
+    @functools.cache
+    def run(sampler: str) -> Path:
+        folder = tmp_path_factory.mktemp(sampler) / "run"
+        assert main(["train", *SAMPLED, "--sampler", sampler, "--run_dir", str(folder), "--checkpoint_s", "1e9"]) == 0
+        return folder
+
+    return lambda sampler: run(sampler if sampler == "async" else "serial")
+
+
+@pytest.mark.parametrize("sampler", ["alternating", "parallel", *(
+    pytest.param(other, marks=pytest.mark.slow) for other in ("batched", "async"))])
+def test_killed_with_its_worker_processes_it_ends_like_an_unbroken_run(
+        sampler: str, tmp_path: Path, unbroken: Callable[[str], Path]):
+    whole, broken, chance, kills = unbroken(sampler), tmp_path / "broken", random.Random(sampler), 0
+    process = command("train", *SAMPLED, "--sampler", sampler, "--run_dir", str(broken), "--checkpoint_s", "0.02")
+    for point in sorted(chance.uniform(0.1, 0.7) for _ in range(POINTS)):
+        kills += kill_when(process, lambda point=point: logged(broken) >= point * 10_000)
+        process = command("resume", str(broken))
+    process.join()
+
+    assert process.exitcode == 0
+    assert kills > 0
+    assert open_run(broken).state == "finished"
+    assert state(broken)["agent"] == state(whole)["agent"]
+    # which episodes are the last hundred depends on the order of those that end in one rollout
+    ours, theirs = ([{name: row[name] for name in row if name != "episode/return_100"} for row in rows(folder)]
+                    for folder in (broken, whole))
+    assert ours == theirs
 
 
 def test_killed_while_it_does_nothing_but_save_it_can_always_be_resumed(tmp_path: Path):

@@ -140,6 +140,67 @@ def test_one_damaged_folder_does_not_hide_the_others():
     assert "good" in [run.id for run in list_runs()]
 
 
+SPEC = "algo: ppo\nenv: CartPole-v1\nseed: 1\nenv_steps: 10\nconfig: {}\nbackend: sync\nformat: 1\n"
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("!!python/object/apply:os.system ['touch it_ran']", "config.yaml cannot be read: could not determine a constr"),
+    ("a: [1", "config.yaml cannot be read: expected ',' or ']', but got '<stream end>' in line 1"),
+    ("", "config.yaml must hold `name: value` lines, not nothing"),
+    ("- 1", "config.yaml must hold `name: value` lines, not a list"),
+    (SPEC.replace("format: 1\n", ""), "config.yaml is not a run's: it lacks format"),
+    (SPEC.replace("env: CartPole-v1\n", "").replace("seed: 1\n", ""), "config.yaml is not a run's: it lacks env, seed"),
+    (SPEC.replace("format: 1", "format: 99"), "has run format 99; this rlcore reads up to 1"),
+    (SPEC.replace("format: 1", "format: new"), "config.yaml: format='new' must be a whole number of at least 1"),
+    (SPEC + "7: 8\n", "config.yaml has unknown entries: 7."),
+    (SPEC.replace("seed: 1", "seed: abc"), "config.yaml: seed='abc' must be a whole number from 0 to 2**63 - 1."),
+    (SPEC.replace("config: {}", "config: [1]"), "config.yaml: config=[1] must be settings by name"),
+    (SPEC.replace("env_steps: 10", "env_steps: null"), "config.yaml: env_steps=None must be a whole number"),
+])
+def test_a_damaged_or_foreign_config_is_named_in_one_sentence(text: str, said: str):
+    path = run_folder("run")
+    (path / "config.yaml").write_text(text)
+    for read in (runs.read_spec, rl.load_agent, rl.resume):
+        with pytest.raises(ConfigError) as refused:
+            read(path)
+        assert said in str(refused.value)
+        assert str(path) in str(refused.value)
+        assert "\n" not in str(refused.value)
+    assert open_run(path).id == "run"  # whatever its files hold, it is listed
+    assert runs.foreign(open_run(path)) == ()
+    assert not Path("it_ran").exists()
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    (SPEC.replace("config: {}", "config: {gama: 1}"), "no setting 'gama'; did you mean 'gamma'?"),
+    (SPEC.replace("algo: ppo", "algo: poo"), "Unknown algorithm 'poo'; did you mean 'ppo'?"),
+])
+def test_a_config_with_unknown_names_is_refused_when_it_is_resumed(text: str, said: str):
+    (run_folder("run") / "config.yaml").write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        rl.resume("runs/run")
+    assert said in str(refused.value)
+
+
+def test_a_config_may_lack_what_has_a_default():
+    path = run_folder("run")
+    (path / "config.yaml").write_text(SPEC)
+    spec = runs.read_spec(path)
+    assert (spec.sampler, spec.freeze, spec.timeout_s, spec.checkpoint_s) == ("serial", [], None, 30.0)
+    runs.write_spec(path, spec)
+    assert runs.read_spec(path) == spec
+
+
+def test_a_checkpoint_of_other_sizes_is_refused_in_one_sentence():
+    rl.train("ppo", "CartPole-v1", {"hidden": [8], "num_envs": 2, "horizon": 16}, env_steps=32, run_dir="run")
+    config = Path("run/config.yaml")
+    config.write_text(config.read_text().replace("- 8\n", "- 9\n"))
+    for read in (rl.load_agent, lambda path: rl.resume(path, env_steps=64)):
+        with pytest.raises(ConfigError, match=r"^The checkpoint (of step 32 in run|run/.*000000000032) holds") as no:
+            read("run")
+        assert "[8, 4] there and [9, 4] here" in str(no.value)
+
+
 def test_folders_made_in_the_same_second_differ():
     assert len({new_folder("ppo-CartPole-v1") for _ in range(5)}) == 5
 

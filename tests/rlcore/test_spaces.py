@@ -85,6 +85,9 @@ def test_an_action_space_that_does_not_work_is_named(space: spaces.Space):
 def test_the_wrong_kind_of_action_names_who_can():
     with pytest.raises(ShapeError, match=r"DQN needs a discrete action space.*Box.*SAC or PPO can act here"):
         require_actions("DQN", box([-1], [1]), {"discrete"}, instead="SAC or PPO")
+    for space in (spaces.MultiBinary(2), spaces.MultiDiscrete([2, 3])):  # SAC cannot
+        with pytest.raises(ShapeError, match=r"DQN needs a discrete .*[)\]]\. PPO can act"):
+            require_actions("DQN", space, {"discrete"}, instead="SAC or PPO")
     with pytest.raises(ShapeError, match=r"X needs a multi-discrete or discrete|X needs a discrete or multi-discrete"):
         require_actions("X", box([-1], [1]), {"discrete", "multi_discrete"}, instead="PPO")
 

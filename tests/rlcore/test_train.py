@@ -248,6 +248,25 @@ def test_a_config_of_another_algorithm_a_run_of_no_steps_and_a_missing_device_ar
     assert not Path("run").exists()
 
 
+def test_an_environment_that_fails_as_it_begins_leaves_no_folder():
+    for _ in range(2):  # the second time is told the same
+        with pytest.raises(rl.ConfigError, match="action_mask=True, but"):
+            short("ppo", "run", action_mask=True)
+    assert not Path("run").exists()
+    with pytest.raises(rl.ConfigError, match="action_mask=True, but"):
+        short("ppo", "", action_mask=True)
+    assert not Path("runs").exists()
+    assert open_run(Path(short("dqn", "run", env_steps=20) and "run")).state == "finished"
+
+
+def test_a_folder_that_cannot_be_is_refused_before_anything_begins():
+    Path("file").write_text("mine")
+    for place in ("file", "file/run"):
+        with pytest.raises(rl.ConfigError, match=f"^{place} cannot be a run's folder: .*file is no folder"):
+            short("dqn", place, env_steps=20)
+    assert Path("file").read_text() == "mine"
+
+
 def test_a_made_environment_brings_its_copies_and_its_seed():
     env = rl.make_env("CartPole-v1", num_envs=3, seed=7)
     config = rl.PPOConfig(horizon=32, num_minibatches=4)

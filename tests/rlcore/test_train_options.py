@@ -1,8 +1,9 @@
 """What a run can be asked for beside its algorithm: evaluations, kept checkpoints, patience, callbacks, samplers."""
 
+import inspect
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -11,9 +12,10 @@ import rlcore as rl
 from rlcore.__main__ import main
 from rlcore.catalog import config_for
 from rlcore.config import build, to_dict
-from rlcore.restore import agent_state
-from rlcore.runs import read_evaluations, read_metrics, read_spec
-from rlcore.training import SELECTION_SEED
+from rlcore.envs.make import Backend
+from rlcore.restore import agent_state, make_agent, run_env
+from rlcore.runs import BACKENDS, SAMPLERS, checked, read_evaluations, read_metrics, read_spec
+from rlcore.training import SELECTION_SEED, SamplerName, make_sampler
 from tests.rlcore.small import config_of
 
 SMALL = {"num_envs": 4, "horizon": 32, "epochs": 1, "hidden": [8], "num_minibatches": 2}
@@ -96,13 +98,76 @@ def test_callbacks_see_every_row_and_may_end_the_run():
     ({"sampler": "parallel", "backend": "native"}, "sampler='parallel' steps environments with backend='sync'"),
     ({"threads": 0}, "threads=0 must be a whole number of at least 1"),
     ({"start_from": "nowhere"}, "nowhere has no checkpoint yet"),
-    ({"sampler": "serail"}, r"Unknown sampler 'serail'; did you mean 'serial'\? Known: serial, batched, "),
+    ({"sampler": "serail"}, "sampler='serail' must be one of serial, .*, async; did you mean 'serial'"),
     ({"env_steps": 10.5}, "env_steps=10.5 must be a whole number of at least 1"),
+    ({"env_steps": float("nan")}, "env_steps=nan must be a whole number of at least 1"),
+    ({"env_steps": True}, "env_steps=True must be a whole number of at least 1"),
+    ({"seed": -1}, "seed=-1 must be a whole number from 0"),
+    ({"seed": None}, "seed=None must be a whole number from 0"),
+    ({"seed": 2**64}, r"must be a whole number from 0 to 2\*\*63 - 1"),
+    ({"target_return": "high"}, "target_return='high' must be a number"),
+    ({"target_return": float("inf")}, "target_return=inf must be a number"),
+    ({"checkpoint_s": -3}, "checkpoint_s=-3 must be a number of seconds, at least 0"),
+    ({"checkpoint_s": "often"}, "checkpoint_s='often' must be a number of seconds"),
+    ({"timeout_s": 0}, "timeout_s=0 must be a number of seconds, at least 0.001"),
+    ({"hindsight": 1.5}, "hindsight=1.5 must be a number between 0 and 1"),
+    ({"env_options": 3}, "env_options=3 must be options by name"),
+    ({"env_options": {1: 2}}, "env_options={1: 2} must be options by name"),
+    ({"freeze": 3}, "freeze=3 must be a word or a list of words"),
+    ({"freeze": [3]}, r"freeze=\[3\] must be a word or a list of words"),
+    ({"device": torch.device("cpu")}, "must be text, such as 'cpu' or 'cuda'"),
+    ({"backend": "ray"}, "backend='ray' must be one of native, sync, process, envpool"),
+    ({"action_mask": "yes"}, "action_mask='yes' must be true or false"),
+    ({"compiled": 1}, "compiled=1 must be true or false"),
+    ({"callbacks": print}, "must be a list of functions"),
+    ({"callbacks": [3]}, r"callbacks=\[3\] must be a list of functions"),
+    ({"run_dir": 5}, "run_dir=5 must be the path of a folder"),
 ])
 def test_what_cannot_work_is_refused_before_anything_is_written(options: dict[str, Any], message: str):
     with pytest.raises(rl.ConfigError, match=message):
-        short("run", **options)
-    assert not Path("run/config.yaml").exists()
+        short(**{"run_dir": "run", **options})
+    assert not Path("run").exists()
+
+
+@pytest.mark.parametrize("algo", [None, rl.PPO, 5])
+def test_an_algorithm_is_named_by_text(algo: Any):
+    with pytest.raises(rl.ConfigError, match=r"must be an algorithm's name, such as 'ppo'\."):
+        rl.train(algo, "CartPole-v1", env_steps=10)
+
+
+def test_every_option_has_a_rule_and_every_choice_is_listed():
+    for name in inspect.signature(rl.train).parameters.keys() - {"progress"}:
+        with pytest.raises(rl.ConfigError, match=f"^{name}=.* must be "):  # an object is none of them
+            checked(name, object())
+    assert get_args(SamplerName) == SAMPLERS
+    assert {*get_args(Backend)} == {*BACKENDS}
+
+
+def test_numbers_may_be_text_as_yaml_gives_1e5():
+    assert [checked("env_steps", text) for text in ("1e5", "250", 1e3)] == [100_000, 250, 1000]
+    assert type(checked("env_steps", "1e5")) is int
+    assert (checked("target_return", "-1.5e2"), checked("checkpoint_s", 3)) == (-150.0, 3.0)
+    assert checked("seed", str(2**53 + 1)) == 2**53 + 1  # no detour over a float
+
+
+def test_how_long_a_worker_may_be_silent_reaches_whoever_waits_for_it():
+    for sampler in ("batched", "parallel"):
+        spec = read_spec(Path(run_of(sampler)))
+        assert spec.timeout_s == 7.5
+        env = run_env(spec, 0, 4 if sampler == "batched" else 1)
+        made = make_sampler(spec, env, make_agent(spec, env.single_observation_space, env.single_action_space))
+        assert (made.env.env if sampler == "batched" else made).timeout_s == 7.5
+        made.close()
+
+
+def run_of(sampler: str) -> str:
+    short(sampler, sampler=sampler, num_workers=1, timeout_s=7.5, env_steps=128)
+    return sampler
+
+
+def test_describe_takes_an_agent():
+    with pytest.raises(rl.ConfigError, match=r"describe\('run'\) takes an agent, such as .*load_agent"):
+        rl.describe("run")
 
 
 def test_an_algorithm_that_needs_its_newest_policy_is_refused_async():

@@ -57,7 +57,7 @@ def test_the_loss_by_hand_without_what_dummy_rows_say():
         torch.tensor([[2.0], [2.0], [50.0]]), torch.tensor([1, 1, 0]), torch.tensor([0.5, 0.5, 0.01]).log(),
         torch.tensor([1.0, -1.0, 1e4]), torch.tensor([3.0, 2.0, 0.0]), torch.tensor([0.2, 1.2, 0.0]),
         torch.tensor([1.0, 1.0, 0.0]), {})
-    loss, metrics = ppo_lagrangian_loss(Careful(), batch, replace(HALF, clip=0.2, value_coef=0.5, entropy_coef=0.1))
+    loss, metrics = ppo_lagrangian_loss(Careful(), batch, 0.2, replace(HALF, value_coef=0.5, entropy_coef=0.1))
     entropy = -(0.25 * np.log(0.25) + 0.75 * np.log(0.75))
     # values ½·(1 + 0)/2 and ½·(0 + 1)/2
     assert loss.item() == pytest.approx(0.15 + 0.5 * (0.25 + 0.25) - 0.1 * entropy)

@@ -20,7 +20,10 @@ class Broken(gym.Env[Any, Any]):
             raise RuntimeError("no licence")
         bound = np.inf if fault == "bounds" else 1.0
         self.observation_space = spaces.Box(-2000, 2000, (2,), np.float32)
-        self.action_space = spaces.Box(-bound, bound, (1,), np.float32)
+        self.action_space: spaces.Space[Any] = spaces.Box(-bound, bound, (1,), np.float32)
+        if fault in ("mask", "wide"):
+            self.action_space = spaces.Discrete(2)
+        self.shared = np.zeros(2, np.float32)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
         super().reset(seed=seed, options=options)
@@ -30,7 +33,10 @@ class Broken(gym.Env[Any, Any]):
     def obs(self) -> Any:
         draw = np.random.default_rng() if self.fault == "chance" else self.np_random
         obs = draw.uniform(-1, 1, 2).astype(np.float32)
-        return {"outside": obs * 0 - 3000, "dtype": obs.astype(np.float64), "shape": obs[:1], "list": obs.tolist(),
+        if self.fault == "in place":
+            self.shared[:] = obs
+        return {"in place": self.shared,
+                "outside": obs * 0 - 3000, "dtype": obs.astype(np.float64), "shape": obs[:1], "list": obs.tolist(),
                 "nan obs": obs * np.nan, "huge": obs * 0 + 1500}.get(self.fault, obs)
 
     def step(self, action: Any):
@@ -41,7 +47,8 @@ class Broken(gym.Env[Any, Any]):
             raise ZeroDivisionError("division by zero")
         if self.fault == "four":
             return self.obs(), reward, ended, {}
-        return self.obs(), reward, 0 if self.fault == "flag" else False, ended, {}
+        info = {"mask": {"action_mask": np.zeros(2, np.int8)}, "wide": {"action_mask": np.ones(3)}}.get(self.fault, {})
+        return self.obs(), reward, 0 if self.fault == "flag" else ended and self.fault == "both", ended, info
 
 
 @pytest.mark.parametrize(("fault", "sentence"), [
@@ -62,6 +69,10 @@ class Broken(gym.Env[Any, Any]):
     ("huge", "Observations reach 1.5e+03."),
     ("flag", "`terminated` is a int; it must be a bool."),
     ("raise", "It fails while it is played: ZeroDivisionError: division by zero"),
+    ("in place", "step changes the array that it or reset gave before"),
+    ("both", "Every episode ends with terminated and truncated at once."),
+    ("mask", "info['action_mask'] forbids every action while the episode goes on."),
+    ("wide", "info['action_mask'] has the shape [3]; Discrete(2) needs [2]."),
     ("init", "It cannot be made: RuntimeError: no licence"),
 ])
 def test_each_fault_has_its_sentence(fault: str, sentence: str):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from rlcore.config import ShapeError
+from rlcore.config import ConfigError, ShapeError
 from rlcore.envs.compat import OldGymEnv, convert_space
 from rlcore.envs.make import make_env
 
@@ -72,3 +72,34 @@ def test_spaces_are_converted_all_the_way_down():
         convert_space(Graph())
     with pytest.raises(ShapeError):
         convert_space(SimpleNamespace())
+
+
+class From026(Old):
+    """Gym 0.26's rules: a seed for reset, which gives two things, and five things from step."""
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        self.seeds.append(seed)
+        return super().reset(), {"age": 0}
+
+    def step(self, action: int) -> Any:
+        obs, reward, done, info = super().step(action)
+        return obs, reward, done and not self.by_clock, done and self.by_clock, info
+
+
+@pytest.mark.parametrize("by_clock", [False, True])
+def test_gym_026_is_understood(by_clock: bool):
+    env = OldGymEnv(From026(by_clock))
+    obs, info = env.reset(seed=5)
+    assert (obs.tolist(), obs.dtype, info, env.env.seeds) == ([0], np.float32, {"age": 0}, [5])
+    assert [env.step(0)[2:4] for _ in range(3)] == [(False, False), (False, False), (not by_clock, by_clock)]
+
+
+class Three(Old):
+    def step(self, action: int) -> Any:
+        return super().step(action)[:3]
+
+
+def test_another_number_of_things_is_told():
+    env = OldGymEnv(Three())
+    with pytest.raises(ConfigError, match="step of Three returns 3 things"):
+        env.step(0)

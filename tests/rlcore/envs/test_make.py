@@ -278,3 +278,23 @@ def test_what_only_envpool_has_is_found_there_by_every_backend():
         assert env.observation_space.contains(obs)
         assert np.isinf(env.single_observation_space["velocity"].low).all()
         env.close()
+
+
+class Misfit(Countdown):
+    """Shows more than it says."""
+
+    def reset(self, **how: Any):
+        return np.zeros(7, np.float32), {}
+
+
+class Spaceless(gym.Env[Any, Any]):
+    """Says nothing of what it shows."""
+
+
+def test_what_is_wrong_with_an_own_environment_is_said_with_its_name():
+    with pytest.raises(ConfigError, match=r"Misfit gave an observation .* shape of its space. `python -m rlcore check"):
+        make_env(Misfit, 2).reset()
+    with pytest.raises(ConfigError, match=r"Spaceless has no \w+_space: set one in __init__. `python -m rlcore check"):
+        make_env(Spaceless, 2)
+    with pytest.raises(ConfigError, match=r"action_mask=True, but CartPole-v1 gives no info\['action_mask'\]"):
+        make_env("CartPole-v1", 1, action_mask=True).reset()

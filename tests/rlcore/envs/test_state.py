@@ -1,11 +1,16 @@
 """Saving an environment: the restored one goes on with the same bits."""
 
+from collections import defaultdict, deque
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
+from gymnasium import spaces
 
+import rlcore as rl
 from rlcore import checkpoint
 from rlcore.envs.make import Env, make_env
 from rlcore.envs.state import load_env_state, save_env_state
@@ -94,3 +99,194 @@ def test_maps_tables_and_markets_are_saved_too(name: str, backend: str | None):
     for action in actions:
         for mine, their in zip(one.step(action)[:4], other.step(action)[:4], strict=True):
             assert np.array_equal(mine, their)
+
+
+class Own(gym.Env[Any, Any]):
+    """Fifty steps; shows its age and what a subclass thinks up."""
+
+    def __init__(self) -> None:
+        self.observation_space, self.action_space = spaces.Box(-9, 9, (2,), np.float32), spaces.Discrete(2)
+        self.age = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
+        super().reset(seed=seed)
+        self.age = 0
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action: Any):
+        self.age += 1
+        shown = np.array([self.age / 50, self.think(action)], np.float32)
+        return shown, float(self.np_random.normal()), False, self.age >= 50, {}
+
+    def think(self, action: Any) -> float:
+        return 0.0
+
+
+class NamedClock(Own):
+    def reset(self, **how: Any):
+        self.clock, self.model, self.screen = 0, {"x": 0.0}, np.float32(0)
+        return super().reset(**how)
+
+    def think(self, action: Any) -> float:
+        self.clock, self.screen = self.clock + 1, self.screen * np.float32(0.9) + np.float32(0.1)
+        self.model["x"] += 0.02
+        return self.clock / 50 + self.model["x"] + float(self.screen * 0.3)
+
+
+class Noise:
+    def __init__(self) -> None:
+        self.x = 0.0
+
+    def __call__(self, rng: np.random.Generator) -> float:
+        self.x = 0.9 * self.x + rng.normal() / 9
+        return self.x
+
+
+class CallableNoise(Own):
+    def __init__(self) -> None:
+        super().__init__()
+        self.noise = Noise()
+        self.draw = self.noise.__call__
+
+    def think(self, action: Any) -> float:
+        return self.noise(self.np_random) + self.draw(self.np_random)
+
+
+class Closure(Own):
+    def __init__(self) -> None:
+        super().__init__()
+        noise = Noise()
+        self.draw = lambda: noise(self.np_random)
+
+    def think(self, action: Any) -> float:
+        return self.draw()
+
+
+class SpaceDraws(Own):
+    def reset(self, *, seed: int | None = None, **how: Any):
+        if seed is not None:
+            self.observation_space.seed(seed)
+        return super().reset(seed=seed, **how)
+
+    def think(self, action: Any) -> float:
+        return float(self.observation_space.sample()[0])
+
+
+class View(Own):
+    def __init__(self) -> None:
+        super().__init__()
+        self.state = np.zeros((2, 4), np.float32)
+        self.place = self.state.T[1:3, 0]
+
+    def think(self, action: Any) -> float:
+        self.state += 0.01
+        return float(self.place.sum())
+
+
+START = np.zeros(2, np.float32)
+
+
+class Constant(Own):
+    """Begins at a constant, which must stay one, and then has two arrays where a new one has the same twice."""
+
+    def reset(self, **how: Any):
+        self.now = self.before = START
+        return super().reset(**how)
+
+    def think(self, action: Any) -> float:
+        self.before, self.now = self.now, self.now + np.float32(0.01)
+        return float(self.before[0] + 3 * self.now[1] + START[0])
+
+
+class Snake(Own):
+    """Collections, objects made on the way that are met twice, and an old generator."""
+
+    def reset(self, **how: Any):
+        done = super().reset(**how)
+        self.old = np.random.RandomState(int(self.np_random.integers(99)))
+        self.body, self.eaten, self.counts = deque([(0, 0)], maxlen=5), set(), defaultdict(int)
+        self.noises: list[Noise] = []
+        return done
+
+    def think(self, action: Any) -> float:
+        cell = tuple(self.old.randint(0, 5, 2).tolist())
+        self.body.append(cell)
+        self.eaten.add(cell)
+        self.counts[cell] += 1
+        if self.age % 9 == 0:
+            self.noises.append(Noise())
+            self.last = self.noises[-1]
+        return (len(self.eaten) + self.counts[cell]) / 50 + sum(self.body[0]) / 9 + sum(
+            noise(self.np_random) for noise in self.noises) / 9 + (self.last.x if self.noises else 0)
+
+
+def bits(tree: Any) -> Any:
+    """Nested data with all numbers written out."""
+    if isinstance(tree, dict):
+        return {key: bits(value) for key, value in tree.items()}
+    return [bits(item) for item in tree] if isinstance(tree, list) else tree.tolist() if isinstance(
+        tree, torch.Tensor) else tree
+
+
+OWN = [Own, NamedClock, CallableNoise, Closure, SpaceDraws, View, Constant, Snake]
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_a_resumed_run_in_an_own_environment_ends_with_the_same_bits(kind: type, tmp_path: Path):
+    config = {"num_envs": 2, "horizon": 16, "num_minibatches": 2, "hidden": [8]}
+    ends = []
+    for name, stop in (("whole", 10_000), ("broken", 190)):
+        rl.train("ppo", kind, config, env_steps=512, seed=3, run_dir=tmp_path / name, progress=False,
+                 callbacks=[lambda moment, stop=stop: moment.step >= stop])
+        if name == "broken":
+            rl.resume(tmp_path / name, env=kind, progress=False)
+        newest = checkpoint.latest(tmp_path / name / "checkpoints")
+        assert newest is not None
+        agent = checkpoint.load(newest, "agent")
+        session = checkpoint.load(newest, "session")
+        assert session["sampler"]["env"] is not None
+        ends.append(repr((bits(agent), bits(session["sampler"]), session["step"])))
+    assert ends[0] == ends[1]
+    assert START.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("name", ["MiniGrid-DoorKey-5x5-v0", "MiniGrid-Fetch-8x8-N3-v0"])
+@pytest.mark.parametrize("backend", ["sync", "process"])
+def test_the_rooms_of_minigrid_are_saved_with_what_lies_in_them(name: str, backend: str):
+    pytest.importorskip("minigrid")
+    one, other = (make_env(name, 2, seed=seed, backend=backend) for seed in (1, 2))
+    one.reset()
+    actions = np.random.default_rng(0).integers(0, 6, (60, 2))
+    for action in actions:
+        one.step(action)
+    load_env_state(other, save_env_state(one))
+    for action in actions:
+        (mine, *rest), (their, *others) = one.step(action)[:4], other.step(action)[:4]
+        assert all(np.array_equal(mine[key], their[key]) for key in mine)
+        assert all(map(np.array_equal, rest, others))
+    one.close()
+    other.close()
+
+
+class Holding(Own):
+    def __init__(self, thing: Any) -> None:
+        super().__init__()
+        self.thing = thing
+
+
+@pytest.mark.parametrize("thing", [iter([1, 2]), memoryview(b"x"), Path("x"), [rl.PPOConfig()], np.array([None])])
+def test_what_cannot_be_copied_exactly_makes_an_environment_unsaveable(thing: Any):
+    env = make_env(lambda: Holding(thing), 1)
+    env.reset()
+    assert save_env_state(env) is None
+
+
+def test_a_checkpoint_names_no_class_of_other_packages():
+    env = make_env(CallableNoise, 1)
+    env.reset()
+    state = save_env_state(env)
+    assert state is not None
+    assert state[1]["noise"]["class"].endswith("test_state:Noise")
+    state[1]["noise"]["class"] = "subprocess:Popen"
+    with pytest.raises(rl.ConfigError, match="subprocess:Popen, which is no class of these environments' packages"):
+        load_env_state(env, state)

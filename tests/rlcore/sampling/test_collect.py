@@ -1,6 +1,8 @@
 """The one collect loop: what it writes down and how it counts episodes."""
 
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -8,8 +10,10 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+import rlcore as rl
 from rlcore.config import ShapeError
 from rlcore.envs.make import Backend, Env, make_env
+from rlcore.runs import open_run
 from rlcore.sampling.collect import Collector
 from tests.rlcore.fakes import Counting, Scripted
 
@@ -163,3 +167,52 @@ def test_what_an_algorithm_asks_of_the_environments_info_is_refused_where_there_
     policy.extras = ("cost",)
     with pytest.raises(ShapeError, match=r"CartPole-v1 gives no info\['cost'\]"):
         Collector(env, policy, 4).collect(0)
+
+
+class Faulty(gym.Env):
+    """Says one thing that is not finite, or too large to be added up, at its third step."""
+
+    observation_space, action_space = spaces.Box(-np.inf, np.inf, (2,), np.float32), spaces.Discrete(2)
+
+    def __init__(self, obs: float = 0.0, reward: float = 0.0, cost: float = 0.0):
+        self.third, self.steps = (obs, reward, cost), 0
+
+    def reset(self, **how: Any) -> tuple[Any, dict[str, Any]]:
+        super().reset(**how)
+        return np.zeros(2, np.float32), {"cost": 0.0}
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.steps += 1
+        obs, reward, cost = self.third if self.steps == 3 else (0.0, 0.0, 0.0)
+        return np.float32([obs, obs]), reward, False, False, {"cost": cost}
+
+
+def priced(horizon: int, **third: float) -> Collector:
+    env = make_env(partial(Faulty, **third), 2, backend="sync")
+    policy = Scripted(env.single_action_space)
+    policy.extras = ("cost",)
+    return Collector(env, policy, horizon)
+
+
+@pytest.mark.parametrize("horizon", [1, 2, 5])
+@pytest.mark.parametrize(("third", "what"), [
+    ({"obs": np.nan}, r"an observation that is not finite: \[nan nan\]"), ({"reward": np.nan}, "a reward .*: nan"),
+    ({"obs": -np.inf}, "an observation"), ({"reward": np.inf}, "a reward"), ({"cost": np.nan}, "a cost")])
+def test_what_is_not_finite_is_refused_with_its_place_in_the_run(third: dict[str, float], what: str, horizon: int):
+    sampler = priced(horizon, **third)
+    with pytest.raises(ShapeError, match=rf"Faulty.* gave {what}.*environment 0 at env step 6 of .*rlcore check"):
+        for step in range(0, 6, 2 * horizon):
+            sampler.collect(step)
+
+
+def test_what_is_finite_but_too_large_to_be_added_up_is_not_refused():
+    assert priced(5, obs=3e38).collect(0).obs.max() > 2e38
+
+
+@pytest.mark.parametrize("algo", ["a2c", "dqn"])
+def test_a_run_ends_before_its_agent_learns_from_what_is_not_finite(algo: str, tmp_path: Path):
+    config = {"num_envs": 2, "hidden": [8]} | ({"horizon": 8} if algo == "a2c" else {"learning_starts": 1})
+    with pytest.raises(rl.ShapeError, match="a reward that is not finite"):
+        rl.train(algo, Faulty, config, env_options={"reward": np.nan}, env_steps=100, run_dir=tmp_path / "run",
+                 progress=False)
+    assert open_run(tmp_path / "run").state == "failed"

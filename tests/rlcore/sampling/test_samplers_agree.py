@@ -16,7 +16,7 @@ from rlcore.envs.make import make_env
 from rlcore.processes import WorkerError
 from rlcore.sampling.collect import Collector, Sampler
 from rlcore.sampling.workers import Recipe, Workers
-from tests.rlcore.fakes import Counting, breaking, cartpoles
+from tests.rlcore.fakes import Counting, breaking, cartpoles, slow
 
 SPACES = [cartpoles(0, 1).single_observation_space, cartpoles(0, 1).single_action_space]
 RECIPE = Recipe(cartpoles, Counting, num_envs=4, horizon=12, seed=3, random_steps=48)
@@ -115,6 +115,9 @@ def test_an_environment_that_raises_shows_its_traceback_and_whose_it_is(opened: 
     with pytest.raises(WorkerError, match="the pole is missing") as error:
         sampler.collect(0)
     assert error.value.rows == (2, 3)
+    first, second, *_ = str(error.value).splitlines()
+    assert first.endswith("raised ValueError: the pole is missing")  # the cause before all advice
+    assert "`python -m rlcore resume RUN` goes on from a run's last checkpoint" in second
     assert "Traceback" in str(error.value)
 
 
@@ -142,6 +145,14 @@ def test_a_worker_that_hangs_is_given_up_within_the_stated_time(opened: Callable
     assert time.monotonic() - began < 3
     sampler.restart()
     assert sampler.collect(48).start[0].tolist() == [True, True, False, False]
+
+
+def test_a_worker_that_steps_slowly_is_not_given_up_however_long_its_rollout(opened: Callable[[Sampler], Sampler]):
+    recipe = Recipe(partial(slow, step_s=0.25), Counting, num_envs=1, horizon=12, seed=3)
+    sampler = opened(Workers(recipe, Counting(*SPACES), SPACES[0], 1, timeout_s=1.5))
+    began = time.monotonic()
+    sampler.collect(0)
+    assert time.monotonic() - began > 1.5
 
 
 def test_closing_leaves_no_process_and_no_shared_memory():

@@ -21,7 +21,7 @@ from copilot.llms.choose import KINDS, open_answerer
 from copilot.measure import answer_all, plan_all
 from copilot.models import MODELS, address, download, models, offer, readable
 from copilot.plan import TrainingPlan, plan_from_text
-from copilot.rerank import CrossEncoder
+from copilot.rerank import CrossEncoder, Reranker
 from copilot.script import render
 from copilot.serve import MODEL, PORT, serving
 from copilot.terminal import add_ask, add_conversations, agrees, answer, conversations
@@ -113,7 +113,11 @@ def _add_index(parser: argparse.ArgumentParser) -> None:
 def _open(options: argparse.Namespace) -> Assistant:
     embedder = None if options.embedder == "minilm" else open_embedder(options.embedder)
     return Assistant.open(options.corpus, options.index, open_answerer(options.llm), _progress, embedder,
-                          options.collection or (), CrossEncoder(options.reranker) if options.reranker else None)
+                          options.collection or (), _reranker(options))
+
+
+def _reranker(options: argparse.Namespace) -> Reranker | None:
+    return CrossEncoder(options.reranker) if options.reranker else None
 
 
 def _progress(done: float, text: str) -> None:
@@ -193,7 +197,7 @@ def _measure(options: argparse.Namespace) -> None:
         fresh = partial(open_embedder, options.embedder)
         results = ablation(open_index(options.corpus, options.index, fresh(), _progress), load(options.corpus),
                            fresh, options.questions, options.out, options.scorer, options.ablation, _progress,
-                           CrossEncoder(options.reranker) if options.reranker else None)
+                           _reranker(options))
         print(table(results))
         return
     retrieval, answer = answer_all(_open(options), options.questions, options.out)

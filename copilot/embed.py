@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from copilot.bert import Bert
 from copilot.chunk import tokens
+from copilot.hugging import loading, offline
 from rlcore.config import ConfigError
 
 Vectors = NDArray[np.float32]      # [N, dim] or [dim], unit length
@@ -179,13 +180,10 @@ class _Library:
     """What sentence-transformers makes of a folder, as `Bert` does it."""
 
     def __init__(self, folder: Path, prompts: Prompts, rounded: bool):
-        # The libraries read these only when they are imported.
-        os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", DO_NOT_TRACK="1")
+        offline()
         import torch
         from sentence_transformers import SentenceTransformer
-        from transformers.utils import logging
 
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # the library's gap
         self.model = SentenceTransformer(str(folder), device="cpu", local_files_only=True,
                                          trust_remote_code=False).eval()
         if not prompts.pooled:     # the library knows by itself only the names on the hub, not a local folder
@@ -216,11 +214,8 @@ def _load(folder: Path, prompts: Prompts) -> Bert | _Library:
     has = torch.cpu.get_capabilities()
     # In hardware bfloat16 is three times faster and turns MiniLM's vectors by less than a degree; elsewhere it is slow.
     rounded = bool(has.get("avx512_bf16") or has.get("amx_bf16"))
-    try:
+    with loading(folder):
         return Bert(folder, rounded) if prompts.pooled and Bert.fits(folder) else _Library(folder, prompts, rounded)
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ConfigError(f"'{folder}' could not be loaded by sentence-transformers: {reason}") from None
 
 
 def give_back() -> None:

@@ -5,11 +5,11 @@ Nogueira & Cho 2019, arXiv:1901.04085.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from copilot.hugging import loading, offline
 from rlcore.config import ConfigError
 
 
@@ -31,14 +31,11 @@ class CrossEncoder:
     def __init__(self, folder: Path):
         if not (folder / "config.json").is_file():
             raise ConfigError(f"'{folder}' has no config.json. Give the folder of a cross-encoder.")
-        os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", DO_NOT_TRACK="1")
+        offline()
         from sentence_transformers import CrossEncoder as Library
 
-        try:
+        with loading(folder):
             self._model: Any = Library(str(folder), device="cpu", local_files_only=True, trust_remote_code=False)
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ConfigError(f"'{folder}' could not be loaded by sentence-transformers: {reason}") from None
         if self._model.num_labels != 1:
             raise ConfigError(f"'{folder}' gives {self._model.num_labels} scores for a pair. One for search gives one.")
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import islice
 from math import exp, log
 from typing import Literal
@@ -141,7 +141,6 @@ class Retriever:
         self._faq = {place for place, chunk in enumerate(index.corpus.chunks) if chunk.doc_path.startswith("faq/")}
         self._source_lists = {place for place, chunk in enumerate(index.corpus.chunks)
                               if chunk.heading_path and _SOURCES.match(chunk.heading_path[-1])}
-        self._spelling = self._threads.submit(self._spells)
 
     def _by_name(self, wanted: Callable[[Chunk], bool]) -> dict[str, int]:
         """The first such chunk of each page, by what the page's subject is called."""
@@ -166,10 +165,10 @@ class Retriever:
     def find(self, question: str, limit: int = 8) -> Found:
         """The passages for a question, best first: at most `limit`, then those that only a certain answer needs."""
         self._index.refresh()
-        english = self._vocabulary.english(question) if self._recipe.expands else question
-        meaning = self._threads.submit(self._by_meaning, english)      # meanwhile:
         if repairs := self._repairs(question):
             return replace(self.find(respelt(question, repairs), limit), question=question)
+        english = self._vocabulary.english(question) if self._recipe.expands else question
+        meaning = self._threads.submit(self._by_meaning, english)      # meanwhile:
         asked = self._vocabulary.read(question)
         if not self._recipe.expands:
             asked = replace(asked, english=question, terms=())
@@ -217,9 +216,10 @@ class Retriever:
         words = [word for word in plain_words(question) if word not in STOPWORDS]
         counts = self._index.having([*map(quoted, words)])
         unknown = [word for word, count in zip(words, counts, strict=True) if not count]
-        return self._spelling.result().repairs(unknown) if unknown else {}
+        return self._spelling.repairs(unknown) if unknown else {}
 
-    def _spells(self) -> Spelling:
+    @cached_property
+    def _spelling(self) -> Spelling:
         """By the words of titles and headings: what people ask about, and few enough to compare each."""
         return Spelling("\n".join(text for chunk in self._index.corpus.chunks for text in (
             self._index.corpus.documents[chunk.doc_path].title, *chunk.heading_path)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 from collections.abc import Generator
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from copilot.hugging import offline
 from copilot.llms.turns import ModelAnswerer, Turn
 from rlcore.config import ConfigError, check_ranges, setting
 
@@ -125,12 +125,9 @@ def _load(folder: Path, device: str) -> tuple[Any, Any]:
         raise ConfigError(f"'{folder}' has no config.json. Give the folder of a transformers language model.")
     if not any((folder / name).is_file() for name in _TOKENIZERS):
         raise ConfigError(f"'{folder}' has no tokenizer. {_NEEDS}")
-    # The libraries read these only when they are imported.
-    os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", DO_NOT_TRACK="1")
+    offline()
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # the library's gap
     safe = {"local_files_only": True, "trust_remote_code": False}
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), **safe)

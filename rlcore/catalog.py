@@ -324,11 +324,11 @@ _ATARI: dict[str, Preset] = {
         "epsilon_end": 0.001, "epsilon_steps": 1_000_000, "hidden": (512,), "normalize_reward": True,
     }, f"Gallici et al. 2024, Atari, over fewer steps and with {_SCALED}"),
     "r2d2": Preset(10_000_000, {
-        "capacity": 50_000, "learning_rate": 1e-4, "learning_starts": 20_000, "target_every": 2_500, "hidden": (512,),
-        "core_size": 512,
+        "frames": 4, "capacity": 100_000, "learning_rate": 1e-4, "learning_starts": 20_000, "target_every": 2_500,
+        "hidden": (512,), "core_size": 512,
     }, "Kapturowski et al. 2019, table 2, for one machine: a small memory and short sequences"),
     "sac_discrete": Preset(1_000_000, {
-        "capacity": 50_000, "learning_starts": 20_000, "hidden": (512,), "normalize_reward": True,
+        "frames": 4, "capacity": 100_000, "learning_starts": 20_000, "hidden": (512,), "normalize_reward": True,
     }, f"Christodoulou 2019, with a small memory and {_SCALED}"),
 }
 # Game, its name as written, how many actions it has, what is to be done: the best known first, the others by name.

@@ -67,6 +67,8 @@ class R2D2Config:
     max_grad_norm: float = setting(40.0, "gradients are scaled down to this norm", low=0)
     normalize_reward: bool = setting(False, "divide rewards by the running deviation of the discounted return")
     normalize_obs: bool = setting(False, "centre and scale observations by running statistics")
+    frames: int = setting(1, "images per stacked observation, each then stored once; 1 stores observations as they are",
+                          low=1, high=64)
     hidden: tuple[int, ...] = setting((64,), "widths of the hidden layers before the core")
     core: CoreKind = setting("lstm", "recurrent core")
     core_size: int = setting(64, "width of the recurrent core", low=1)
@@ -80,7 +82,7 @@ class R2D2Config:
 
     def __post_init__(self) -> None:
         check_ranges(self)
-        least = self.num_envs * (self.length + self.sequence_every)
+        least = self.num_envs * (self.length + self.sequence_every + self.frames - 1)
         require(self.capacity >= least, self, "capacity", f"hold a sequence of every environment: at least {least}")
 
 
@@ -124,7 +126,8 @@ class R2D2:
         self.params, self.lagged = flatten(self.online), flatten(self.target)
         self.optimizer = adam(self.params, cfg.learning_rate, eps=1e-3)
         self.acting, self.memory_size = self.online, self.online.trunk.memory_size
-        self.memory = Ring(cfg.capacity, cfg.num_envs, memory_every=cfg.sequence_every, reward_scale=reward_scale(cfg))
+        self.memory = Ring(cfg.capacity, cfg.num_envs, memory_every=cfg.sequence_every, frames=cfg.frames,
+                           reward_scale=reward_scale(cfg))
         self.picker = Prioritized(self.memory.steps // cfg.sequence_every * cfg.num_envs, cfg.priority_alpha,
                                   cfg.priority_beta)
         self.num_updates = 0
@@ -151,8 +154,9 @@ class R2D2:
             self.picker.forget(np.arange(self.picker.tree.size))
         self.memory.add(rollout)
         total, oldest = self.memory.total, self.memory.oldest
-        gone = max(before, total - self.memory.steps)  # the newest step's successor has overwritten a row, too
-        self.picker.forget(self._places(gone, total + 1))
+        gone = max(before, total - self.memory.steps)
+        # the newest step's successor has overwritten a row, too, and the stacks behind it lack their first frames
+        self.picker.forget(self._places(gone, total + cfg.frames))
         self.picker.added(self._places(max(before - cfg.length + 1, oldest), total - cfg.length + 1))
         if cfg.normalize_obs:
             learn_obs(rollout.obs, self.online.trunk.encoder, self.target.trunk.encoder)

@@ -62,6 +62,8 @@ class SACDiscreteConfig:
     priority_beta: float = setting(0.4, "how much of the bias of prioritized is corrected; 1 is all", low=0, high=1)
     normalize_reward: bool = setting(False, "divide rewards by the running deviation of the discounted return")
     normalize_obs: bool = setting(False, "centre and scale observations by running statistics")
+    frames: int = setting(1, "images per stacked observation, each then stored once; 1 stores observations as they are",
+                          low=1, high=64)
     max_grad_norm: float | None = setting(None, "gradients of actor and critics are scaled down to this norm; not at "
                                           "all if not set", low=1e-8)
     hidden: tuple[int, ...] = setting((256, 256), "widths of the hidden layers, of actor and critics alike")
@@ -107,7 +109,7 @@ class SACDiscrete:
         self.max_grad_norm = math.inf if cfg.max_grad_norm is None else cfg.max_grad_norm
         self.policy, self.acting = fuse(self.actor, cfg.precision), nn.Sequential(encoder, self.actor)
         self.forward = numpy_forward(self.acting, self.device)
-        self.memory = Ring(cfg.capacity, cfg.num_envs, reward_scale=reward_scale(cfg))
+        self.memory = Ring(cfg.capacity, cfg.num_envs, frames=cfg.frames, reward_scale=reward_scale(cfg))
         self.replay = replay(self.memory, cfg)
 
     def noise(self, rng: np.random.Generator, horizon: int, step: int, env: int) -> Array:  # noqa: ARG002  # the policy explores by itself

@@ -1,6 +1,7 @@
 """R2D2's sequences, targets and priorities, worked out by hand, and the memory that it must learn to use."""
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -121,8 +122,8 @@ def test_the_loss_weighs_rows_by_how_often_they_are_picked_and_dummies_not_at_al
     assert error[0].tolist() == [1, -1]
 
 
-def tiny(**changes: Any) -> R2D2:
-    return R2D2(LINE, spaces.Discrete(2), R2D2Config(**{
+def tiny(obs_space: spaces.Space[Any] = LINE, **changes: Any) -> R2D2:
+    return R2D2(obs_space, spaces.Discrete(2), R2D2Config(**{
         "num_envs": 2, "hidden": (8,), "core_size": 8, "core": "gru", "batch_size": 8, "capacity": 80, "burn_in": 2,
         "sequence_length": 4, "sequence_every": 3, "target_every": 3, **changes}))
 
@@ -167,6 +168,28 @@ def test_sequences_can_be_picked_when_they_are_complete_and_until_they_are_overw
             assert isinstance(seqs.obs, Tensor)
             assert (seqs.obs[1:] == seqs.obs[:-1] + 1).all()  # none straddles the newest row
     assert len(begins) > 5
+
+
+@pytest.mark.parametrize("block", [1, 4, 7])
+def test_sequences_of_frames_stored_once_are_those_of_whole_stacks(block: int):
+    """Also when the ring has been overwritten: the stack of step t shows t − 3 … t."""
+    films = spaces.Box(0, 255, (4, 8, 8), np.uint8)
+    agent = tiny(films, frames=4)
+    for first in range(0, 30 * block, block):
+        steps = (first + torch.arange(block + 1))[:, None] + torch.arange(-3, 1)
+        film = steps.clamp_min(0).byte()[:, None, :, None, None].expand(-1, 2, -1, 8, 8)
+        plain_steps = noise_rollout(agent, block, first)
+        begun = plain_steps.start.clone()
+        begun[0] = first == 0
+        agent.remember(replace(plain_steps, obs=film[:-1], last_obs=film[-1], start=begun))
+        leaves = agent.picker.tree.leaves.reshape(-1, 2)
+        rows = torch.from_numpy(np.flatnonzero(leaves[:, 0])) * 6
+        shown = agent.memory.sequences(rows, 6).obs[..., 0, 0].int()  # [7, N, 4]
+        wanted = shown[0, :, -1:] + torch.arange(7)[:, None, None] + torch.arange(-3, 1)
+        assert torch.equal(shown, wanted.clamp_min(0))
+    assert len(rows) > 5
+    assert agent.update()
+    assert agent.memory.rows["obs"].shape == (42, 2, 8, 8)
 
 
 # --- memory

@@ -144,3 +144,21 @@ def test_acting_draws_each_choice_as_often_as_the_policy_says():
     drawn = agent.act(obs, memory, agent.noise(np.random.default_rng(0), 20_000, 0, 0))[0]
     assert drawn.mean() == pytest.approx(0.75, abs=0.01)
     assert (agent.act(obs, memory)[0] == 1).all()
+
+
+@pytest.mark.parametrize("prioritized", [False, True])
+def test_frames_stored_once_teach_what_whole_stacks_teach(prioritized: bool):
+    movie = torch.randint(256, (34, 8, 8), dtype=torch.uint8)
+    stacks = torch.stack([movie[[max(0, t - k) for k in (3, 2, 1, 0)]] for t in range(34)])[:, None]
+    seen = replace(rollout(stacks, torch.randint(2, (33, 1))), start=torch.arange(33)[:, None] == 0)
+    agents = []
+    for frames in (4, 1):
+        torch.manual_seed(1)
+        agents.append(SACDiscrete(spaces.Box(0, 255, (4, 8, 8), np.uint8), spaces.Discrete(2), SACDiscreteConfig(
+            hidden=(8,), capacity=200, batch_size=8, frames=frames, prioritized=prioritized)))
+        agents[-1].remember(seen)
+        for _ in range(3):
+            agents[-1].update()
+    assert torch.equal(agents[0].critic_params, agents[1].critic_params)
+    assert torch.equal(agents[0].actor_params, agents[1].actor_params)
+    assert 3 * agents[0].memory.num_bytes() < agents[1].memory.num_bytes()

@@ -16,7 +16,7 @@ import rlcore as rl
 from benchmarks import beside
 from rlcore import catalog
 from rlcore.evaluation.statistics import bootstrap_interval, iqm
-from rlcore.runs import read_metrics
+from rlcore.runs import open_run, read_metrics
 
 CURVES = Path(__file__).parent / "curves"   # one file per case: reference data, {"seeds": {"1": {…}}}
 POINTS = 50                                 # of a curve
@@ -144,6 +144,8 @@ def _ours(case: Case, config: Any, seed: int) -> dict[str, Any]:
         started = time.monotonic()
         rl.train(case.algo, case.env, config, env_steps=case.env_steps, seed=seed, run_dir=folder, progress=False)
         seconds = time.monotonic() - started
+        if (state := open_run(Path(folder)).state) != "finished":
+            raise SystemExit(f"{case.name} with seed {seed} was {state}: nothing of it is kept.")
         columns = read_metrics(Path(folder), ["episode/return"])
         result = rl.evaluate(folder, episodes=EPISODES, explore=case.explore)
     known = ~np.isnan(columns["episode/return"])

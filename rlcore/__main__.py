@@ -16,11 +16,14 @@ import yaml
 
 from rlcore import catalog
 from rlcore.config import ConfigError, MissingExtra, ShapeError, nearest, settings
+from rlcore.processes import WorkerError
 from rlcore.runs import BACKENDS, RUNS, SAMPLERS, checked, list_runs, read_yaml, yaml_fault
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; bad input costs one clear sentence and exit status 2, an environment with faults status 1."""
+    """Run one command; bad input costs one clear sentence and exit status 2, an environment with faults, or that raised
+    in a worker, status 1.
+    """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
@@ -31,6 +34,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (ConfigError, ShapeError, MissingExtra) as error:
         logging.error("%s", error)
         return 2
+    except WorkerError as error:    # its message has the traceback that matters, the worker's
+        logging.error("%s", error)
+        return 1
 
 
 class _Parser(argparse.ArgumentParser):

@@ -86,6 +86,15 @@ def _check_protocol(env: gym.Env[Any, Any], _: Any, findings: list[str], seed: i
     return False
 
 
+def _limit(env: gym.Env[Any, Any]) -> int | None:
+    """The steps after which the outermost clock, if any, ends an episode."""
+    while isinstance(env, gym.Wrapper):
+        if isinstance(env, gym.wrappers.TimeLimit):
+            return int(env._max_episode_steps)
+        env = env.env
+    return None if env.spec is None else env.spec.max_episode_steps
+
+
 def _check_play(env: gym.Env[Any, Any], _: Any, findings: list[str], seed: int, steps: int) -> bool:
     env.action_space.seed(seed)
     obs, info = env.reset(seed=seed)
@@ -107,7 +116,7 @@ def _check_play(env: gym.Env[Any, Any], _: Any, findings: list[str], seed: int, 
             obs, info = env.reset()
             _check_obs(env.observation_space, obs, "reset", findings)
         _check_mask(env.action_space, info, findings)
-    limit = None if env.spec is None else env.spec.max_episode_steps
+    limit = _limit(env)
     if not (ends or cuts or (limit and limit > taken)):
         findings.append(f"No episode ended within {taken} steps of random actions. Nothing is learned about returns "
                         "until one does: set max_episode_steps, or terminate.")

@@ -199,6 +199,16 @@ def test_check_takes_options_and_its_status_tells_whether_there_are_faults(caplo
     assert "It has no time limit" in said(caplog, "check", "bad.py:Bad", status=1)
     assert "No fault was found." in said(caplog, "check", "bad.py:Bad", "--env_options", "{clock: 2}")
     assert "cannot be made" in said(caplog, "check", "bad.py:Bad", "--env_options", "{clok: 2}", status=1)
+    assert "No fault was found." in said(caplog, "check", "bad.py:Bad", "--env_options", "{max_episode_steps: 5000}")
+
+
+def test_what_an_environment_raised_in_a_worker_is_told_with_its_own_traceback_alone(caplog: pytest.LogCaptureFixture):
+    Path("bad.py").write_text(BAD_ENV.replace("self.t += 1", "self.t += 1 // 0"))
+    options = ("--env", "bad.py:Bad", "--sampler", "parallel")
+    heard = said(caplog, "train", "ppo", *TINY, *options, status=1)
+    assert "ZeroDivisionError" in heard
+    assert "python -m rlcore resume" in heard
+    assert open_run(Path("run")).state == "failed"
 
 
 @pytest.mark.parametrize("command", ["resume", "evaluate", "video"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,19 +10,19 @@ from copilot import cite
 from copilot.answer import BuiltinAnswerer, nearby, not_covered
 from copilot.collection import collection
 from copilot.embed import Embedder, SentenceEmbedder
-from copilot.followup import ASKS, standalone
+from copilot.followup import ASKS, CODE, standalone
 from copilot.index import open_index
 from copilot.library import Library, open_collection
 from copilot.llms.base import Answerer, Draft, Use
 from copilot.llms.turns import drafts
-from copilot.plan import Refusal, TrainingPlan, plan_from_text
+from copilot.plan import Refusal, TrainingPlan, amended, plan_for, plan_from_text
 from copilot.rerank import Reranker
 from copilot.retrieve import Found, Passage, Retriever
 from copilot.script import render
 from rlcore.catalog import algorithm
 
+_RECALLED = 8     # messages back that an order may have been begun
 _STOPPED = "*Stopped before the first word.*"
-_CODE = re.compile(r"\b(?:code|script|program|snippet|python)\b|代码|脚本|程序", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -126,8 +125,10 @@ class Assistant:
     def reply(self, question: str, found: Found, history: Sequence[tuple[str, str]] = ()) -> Iterator[Reply]:
         """The reply to a question from what was found; the last one is done."""
         # `show me the code` and `and TD3?` order what they say only together with the question before.
-        order = question if question in found.question and not _CODE.search(question) else found.question
+        order = question if question in found.question and not CODE.search(question) else found.question
         plan = plan_from_text(order)
+        if changed := self._changed(question, history):
+            order, plan = changed, plan_for(changed)
         about = self._about(plan, order) if plan else ""
         if plan and not (ASKS.search(question) and found.covered):
             yield _reply(about + _reading(found), found, plan=plan)
@@ -140,6 +141,13 @@ class Assistant:
                 yield _reply(text, found, done=False, plan=plan)
             yield _reply(text or _STOPPED, found, plan=plan, context=draft.use if draft.text else None)
 
+    def _changed(self, question: str, history: Sequence[tuple[str, str]]) -> str | None:
+        """The order of earlier messages with this one's changes; None if they did not order or it changes nothing."""
+        order, changed = None, None
+        for said in [*(earlier for earlier, _ in history[-_RECALLED:]), question]:
+            changed = amended(order, said) if order and not plan_from_text(said) else None
+            order = changed or (said if plan_from_text(said) else None)
+        return changed
 
     def _about(self, plan: TrainingPlan | Refusal, order: str) -> str:
         """What a request for training came to, in words; with the script if that is asked for or no page shows it."""
@@ -154,7 +162,7 @@ class Assistant:
         if not self.has_page:
             start = "Save this as `train.py` and start it with `python train.py`."
             return " ".join([what, *plan.notes, start]) + script
-        wanted = ASKS.search(order) or _CODE.search(order)
+        wanted = ASKS.search(order) or CODE.search(order)
         return f"{what} Open it as a training plan to review its settings and its script.{script if wanted else ''}"
 
 

@@ -91,6 +91,7 @@ _WHOLE = tuple(re.compile(frame, re.IGNORECASE) for frame in (
     r"请?(?:什么是|解释一?下?|介绍一?下?)(?P<subject>.{1,20}?)",
     r"(?P<subject>.{1,20}?)(?:是什么(?:意思)?|是啥|有什么用|怎么工作|的原理)"))
 _NAME = re.compile(r"(?=.*[A-Z].*[A-Z0-9]|.*\d.*[A-Z])[\w+²-]+")     # as GAE is one; `Reward`, `KL penalty` are not
+CODE = re.compile(r"\b(?:code|script|program|snippet|python)\b|代码|脚本|程序", re.IGNORECASE)
 ASKS = re.compile(r"[?？]|\b(?:how|what|why|which)\b|怎么|如何|为什么"
                    # a complaint asks too
                    r"|\b(?:do|does|did|is|will|would)(?:n't| not)\b|\b(?:never|stuck|stays|fails|loses|explodes|"

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from math import isfinite
 from typing import Any
 
+from copilot.followup import ASKS, CODE
 from copilot.lexicon import (
     ALGORITHMS,
     COLLECTIONS,
@@ -55,6 +56,12 @@ _OF_RUN = ("env_steps", "seed", "target_return", "evaluate_episodes", "record_vi
 # What a plan with goals holds beside the algorithm's own config.
 SHARE = Setting("hindsight", "float", None, "share of replayed steps that pursue a goal their episode reached later",
                 0, 1, "")
+_SHORT, _CURT = 15, 5    # words of a message that changes an order, and of one that does so without saying it
+_CHANGES = re.compile(
+    r"\W*(?:(?:please|pls|ok(?:ay)?|and|but|now|also|then|actually|yes|no|hm+|can you|could you|let's|the|i want|"
+    r"i'd like)\b\W*)*(?:with|without|use|using|set|make|change|increase|decrease|raise|reduce|lower|double|halve|for|"
+    r"on|same|try|run|add|instead|only|switch|let|do|give|in|at|show|train|test|evaluate|write)\b|"
+    r"[那再请]*(?:用|换|改|设|加|把|同样|增|减|训练|给|写|只)", re.IGNORECASE)
 _DECLINED = re.compile(r"(?:\bno|\bnot|\bwithout|不用|不要|不加|不带)\s*$", re.IGNORECASE)
 
 
@@ -142,6 +149,32 @@ def plan_from_text(request: str) -> TrainingPlan | Refusal | None:
     if not methods and _HOW.search(text) and {one.key for one in places} <= COLLECTIONS.keys():
         return None    # how to use Atari: its page says
     return _decide(text, named, places) if asks_to_train(text, methods, places) else None
+
+
+def amended(order: str, change: str) -> str | None:
+    """An order with what a short message changes of it: `with 8 envs`, `same on Acrobot`, `show me the code`.
+
+    None if the message changes nothing.
+    """
+    old, new = tidy(order), tidy(change)
+    if ASKS.search(new) or len(new.split()) > _SHORT:
+        return None
+    named, places, before, where = algorithms(new), environments(new), algorithms(old), environments(old)
+    known = next((one.key for one in [*named, *before] if one.key in catalog.ALGORITHMS), "ppo")
+    own = [*_own(known).values()]
+    wishes = read_wishes(blank(new, [*named, *places]), own).values
+    if not (_CHANGES.match(new) or (len(new.split()) <= _CURT and (wishes or named or places))):
+        return None
+    spans = read_wishes(blank(old, [*before, *where]), own).spans
+    gone = [*before * bool(named), *where * bool(places)]
+    gone += [Mention(name, *spans[name], "") for name in wishes if name in spans]
+    both = f"{new}. {blank(old, gone, ' ')}"
+    changes = _GPU.search(new) or CODE.search(new) or _bare(plan_for(both)) != _bare(plan_for(old))
+    return both if changes else None
+
+
+def _bare(plan: TrainingPlan | Refusal) -> TrainingPlan | Refusal:
+    return replace(plan, notes=()) if isinstance(plan, TrainingPlan) else plan
 
 
 def plan_for(request: str) -> TrainingPlan | Refusal:

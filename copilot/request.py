@@ -173,6 +173,9 @@ _MAKE = re.compile(rf"{_START}(?:use|try|apply|write|generate|create|make|build|
                    r"spin up|fire up)\b(?P<rest>.*)")
 _MAKE_ZH = re.compile(r"(?:帮我|给我|请|写|生成|运行|启动|开始|建|做).*(?:代码|脚本|程序|智能体|训练)|"
                       r"(?:玩|打)\s*(?=Ⓔ)|(?:用|使用).*(?:玩|打)")
+_PROGRAM = re.compile(rf"{_START}(?:an?|some|the|me)?\s*(?:[\w-]+\s)?(?:script|code|program|example)s?\b(?: \w+)?\s"
+                      r"(?:to|for|that|which)\s(?:(?:train|run|solve|teach|play)(?:s|ing)?\s)?(?:(?:an?|the)\s)?"
+                      r"[ⒶⒺ](?:\W*$|\W*\s(?:on|in|with|for|using|agents?|and|please|pls)\b(?P<rest>.*))")
 _HOW_TO = re.compile(rf"\bhow (?:do|can|could|should|would|might|to)\b ?(?:(?:i|you|we|one)\b )?"
                      rf"(?:\w+ly |best |go about )?(?:{_TRAIN}|use|set up|get|start).*Ⓔ|"
                      rf"\b(?:can|may|could) i (?:{_TRAIN}|use)\b.*(?:Ⓐ.*Ⓔ|Ⓔ.*Ⓐ)|"
@@ -223,6 +226,8 @@ def _orders(sentence: str) -> bool:
         return True
     if _ASKING.search(sentence):
         return False
+    if (program := _PROGRAM.search(sentence)) and not _TELLING.search(program["rest"] or ""):
+        return True
     if make := _MAKE.search(sentence):
         return both or bool(re.search(r"\b(?:train|learn|solv|agent|baseline|script|run|policy)", make.group("rest")))
     return both and _is_fragment(sentence)

@@ -23,6 +23,7 @@ class Wishes:
 
     values: dict[str, object] = field(default_factory=dict)
     strays: tuple[str, ...] = ()
+    spans: dict[str, tuple[int, int]] = field(default_factory=dict)    # where in the text each value was said
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def read_wishes(text: str, own: Sequence[Setting]) -> Wishes:
     reader = _Reader(text, own)
     reader.read_words()
     reader.read_numbers()
-    return Wishes(reader.values, reader.strays())
+    return Wishes(reader.values, reader.strays(), reader.spans)
 
 
 class _Reader:
@@ -129,6 +130,7 @@ class _Reader:
     def __init__(self, text: str, own: Sequence[Setting]):
         self.text, self.own = text, own
         self.values: dict[str, object] = {}
+        self.spans: dict[str, tuple[int, int]] = {}
         self.used: list[tuple[int, int]] = []
         names = {item.name: " | ".join(filter(None, (item.name.replace("_", " "), lexicon.SETTINGS.get(item.name))))
                  for item in sorted(own, key=lambda item: -len(item.name))}    # the actor's learning rate before any
@@ -243,3 +245,4 @@ class _Reader:
     def _take(self, key: str, value: object, span: tuple[int, int]) -> None:
         if self.values.setdefault(key, value) == value:    # a second, different value stays a stray
             self.used.append(span)
+            self.spans.setdefault(key, span)

@@ -103,7 +103,47 @@ _CHINESE = """
 斗地主 DouDizhu | 五子棋 Gomoku | 象棋 chess | 导航 navigation | 碰撞 collision | 博弈 game |
 分布偏移 distribution shift | 保守 conservative | 交替 alternating | 冻结 freeze | 敌人 enemies |
 石头剪刀布 rock paper scissors | 投机采样 speculative decoding | 测试用例 unit tests | 通过率 pass rate |
-数量 number
+数量 number |
+输入 input | 输出 output | 衰减 decay | 系数 coefficient | 固定 fixed | 卷积 convolution |
+全连接 fully connected | 优化器 optimizer | 惩罚 penalty | 控制 control | 预测 predict | 决策 decision |
+默认 default | 默认值 default value | 配置 configuration | 脚本 script | 场景 scenario | 交互 interact |
+解决 solve | 饱和 saturate | 求和 sum | 总和 sum | 越来越低 decreasing | 越来越高 increasing | 越来越差 worse |
+越来越大 increasing | 越来越小 decreasing | 变差 worse | 变好 better | 崩了 collapse | 崩掉 collapse |
+崩塌 collapse | 排查 debug | 调试 debug | 运行 run | 评测 evaluation | 打印 print | 采集 collect |
+收集 collect | 轮数 episodes | 含义 meaning | 变量 variable | 张量 tensor | 形状 shape | 类型 type |
+文档 documentation | 教程 tutorial | 例子 example | 示例 example | 定义 definition | 假设 assumption |
+证明 proof | 理论 theory | 条件 condition | 特征 feature | 分类 classification | 监督学习 supervised learning |
+标签 label | 标注 annotation | 组内 within the group | 多模态 multimodal | 视觉 vision | 语音 speech |
+文本 text | 生成 generate | 解码 decoding | 上下文 context | 推理模型 reasoning model | 数学 mathematics |
+同步 synchronous | 异步 asynchronous | 存储 store | 单机 one machine | 多机 several machines | 节点 node |
+正则化 regularisation | 交叉熵 cross-entropy | 上限 upper limit | 下限 lower limit | 上界 upper bound |
+下界 lower bound | 阈值 threshold | 比例 ratio | 比率 ratio | 单步 single-step | 一步 one step |
+每一步 every step | 初始 initial | 终点 goal | 目标点 goal | 障碍物 obstacles | 避障 obstacle avoidance |
+无人机 drone | 小车 car | 自动驾驶 autonomous driving | 路径规划 path planning | 调度 scheduling | 股票 stock |
+交易 trading | 投资组合 portfolio | 电网 power grid | 推荐系统 recommender system | 边缘计算 edge computing |
+资源分配 resource allocation | 交通信号 traffic signal | 四足 quadruped | 人形 humanoid | 双足 biped |
+行走 walking | 步态 gait | 扭矩 torque | 力矩 torque | 位置 position | 角度 angle | 距离 distance |
+围棋 Go board game | 贪吃蛇 Snake | 俄罗斯方块 Tetris | 雅达利 Atari | 马里奥 Mario | 星际争霸 StarCraft |
+倒立摆 Pendulum | 小车倒立摆 CartPole | 悬崖漫步 CliffWalking | 悬崖寻路 CliffWalking | 冰湖 FrozenLake |
+登月 LunarLander | 月球着陆 LunarLander | 迷宫 maze | 吃豆人 Pac-Man | 蒙特卡罗 Monte Carlo | 贪婪 greedy |
+异构 heterogeneous | 同构 homogeneous | 联合 joint | 异常 abnormal | 突变 sudden change |
+突然下降 sudden drop | 尖峰 spike | 失败 fails | 成功 success | 准确 accurate | 相似 similar |
+区分 distinguish | 求解 solve | 近似 approximate | 拟合 fit | 回归 regression | 迭代 iteration | 线性 linear |
+非线性 non-linear | 均匀 uniform | 相关性 correlation | 独立同分布 independent identically distributed |
+历史 history | 未来 future | 选取 choose | 挑选 choose | 合适 suitable | 合理 reasonable | 公平 fair |
+必要 necessary | 意义 meaning | 原理 principle | 思路 idea | 流程 procedure | 步骤 steps | 框架 framework |
+库 library | 工具库 library | 开源 open source | 硬件 hardware | 核心 core | 入门 beginner | 书 book |
+教材 textbook | 课程 course | 依赖 dependency | 兼容 compatible | 升级 upgrade | 警告 warning |
+中断 interrupted | 断点续训 resume training | 断点 checkpoint | 最大值 maximum | 最小值 minimum |
+极值 extreme values | 绝对值 absolute value | 负数 negative | 正数 positive | 全为零 all zero | 恒定 constant |
+趋势 trend | 波动大 large fluctuation | 上涨 rise | 增长 growth | 下跌 drop | 低于 below | 高于 above |
+超过 exceed | 达到 reach | 接近 close to | 偏离 deviate | 单轮 single-turn | 首轮 first turn |
+指令 instruction | 指令跟随 instruction following | 幻觉 hallucination | 安全 safety | 拒答 refusal |
+复读 repeat | 蒸馏 distillation | 知识 knowledge | 遗忘 forgetting | 基座 base model | 底座 base model |
+冷门 rare | 专家模型 expert model | 混合专家 mixture of experts | 门控 gating | 注意力 attention |
+嵌入 embedding | 词表 vocabulary | 词元 token | 填充 padding | 左填充 left padding | 右填充 right padding |
+批处理 batch | 批 batch | 分组 group | 每组 per group | 组大小 group size | 采样数 number of samples |
+采样温度 sampling temperature
 """
 
 _CHINESE_STOPWORDS = """

@@ -95,6 +95,14 @@ def test_code_for_what_was_asked_before_is_the_script_for_that(assistant):
     assert last(assistant, "and how long does it take?", history).plan is None
 
 
+def test_messages_after_an_order_change_its_plan_one_after_the_other_until_the_talk_goes_elsewhere(assistant):
+    said = ["train PPO on CartPole", "with 4 envs", "200k steps please", "show me the code"]
+    plan = last(assistant, said[-1], [(one, "…") for one in said[:-1]]).plan
+    assert isinstance(plan, TrainingPlan)
+    assert (plan.env, plan.params, plan.env_steps) == ("CartPole-v1", {"num_envs": 4}, 200_000)
+    assert last(assistant, "with 4 envs", [(said[0], "…"), ("what is GAE?", "…")]).plan is None
+
+
 def test_an_empty_question_asks_for_one(assistant):
     assert "Ask a question" in last(assistant, "   ").text
 

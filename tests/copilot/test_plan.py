@@ -8,7 +8,7 @@ import time
 import pytest
 
 from copilot import lexicon
-from copilot.plan import Refusal, TrainingPlan, describe, plan_for, plan_from_text, to_row
+from copilot.plan import Refusal, TrainingPlan, amended, describe, plan_for, plan_from_text, to_row
 from copilot.request import algorithms, base, environments
 from copilot.wishes import read_wishes
 from rlcore import catalog
@@ -160,6 +160,10 @@ ORDERS = [
     ("用PPO训练股票交易", "ppo", "rlcore/StockTrading-v0", {"record_video": False}),
     ("solve MontezumaRevenge while others play Atari", "ppo", "ALE/MontezumaRevenge-v5", {}),
     ("train PPO on CartPole, a defender of balance", "ppo", "CartPole-v1", {}),
+    ("I need a script to train TD3 on Hopper", "td3", "Hopper-v5", {}),
+    ("python code for PPO on CartPole", "ppo", "CartPole-v1", {}),
+    ("i'd like some code that trains dqn on LunarLander with lr 1e-3", "dqn", "LunarLander-v3",
+     {"learning_rate": 1e-3}),
 ]
 
 
@@ -174,6 +178,36 @@ def test_an_order_becomes_the_plan_it_describes(sentence, algo, env, wanted):
     assert (plan.algo, plan.env, dict(plan.params) | {name: getattr(plan, name) for name in run}) == (algo, env, got)
 
 
+@pytest.mark.parametrize(("order", "change", "algo", "env", "wanted"), [
+    ("train ppo on cartpole", "with 8 envs", "ppo", "CartPole-v1", {"num_envs": 8}),
+    ("train ppo on cartpole with 4 envs, lr=1e-3", "use 8 envs and learning rate 3e-4", "ppo", "CartPole-v1",
+     {"num_envs": 8, "learning_rate": 3e-4}),
+    ("train PPO on CartPole with 4 envs", "make it 200k steps please", "ppo", "CartPole-v1", {"num_envs": 4}),
+    ("train ppo on cartpole with 4 envs", "same on Acrobot", "ppo", "Acrobot-v1", {"num_envs": 4}),
+    ("train PPO on LunarLander", "ok, now with DQN", "dqn", "LunarLander-v3", {}),
+    ("train DQN on Pendulum", "then SAC", "sac", "Pendulum-v1", {}),
+    ("train dqn on cartpole", "with prioritized replay", "dqn", "CartPole-v1", {"prioritized": True}),
+    ("用PPO训练CartPole", "改成8个环境", "ppo", "CartPole-v1", {"num_envs": 8}),
+    ("用PPO训练CartPole", "学习率0.001", "ppo", "CartPole-v1", {"learning_rate": 1e-3}),
+])
+def test_a_message_after_an_order_changes_what_it_names_and_keeps_the_rest(order, change, algo, env, wanted):
+    assert plan_from_text(change) is None
+    both = amended(order, change)
+    assert both is not None
+    plan = plan_for(both)
+    assert isinstance(plan, TrainingPlan), plan
+    assert (plan.algo, plan.env, dict(plan.params), plan.notes) == (algo, env, wanted, ())
+    assert plan.env_steps == (200_000 if "200k" in change else catalog.preset(algo, env).env_steps)
+
+
+@pytest.mark.parametrize("message", [
+    "thanks", "what is gae?", "why", "it got stuck at 20", "the reward was 200 after 8 episodes", "I have 8 cores",
+    "it uses 8 envs by default", "gamma", "prioritized replay", "is 8 envs better?", "that took 3 hours",
+])
+def test_other_messages_after_an_order_change_nothing(message):
+    assert amended("train dqn on cartpole", message) is None
+
+
 @pytest.mark.parametrize("sentence", [
     "why does PPO clip the ratio?",
     "how do I use Atari with rlcore?",
@@ -185,6 +219,9 @@ def test_an_order_becomes_the_plan_it_describes(sentence, algo, env, wanted):
     "how long does it take to train SAC on HalfCheetah?",
     "I trained PPO on CartPole and the reward is stuck at 9.",
     "My DQN on LunarLander does not learn, lr 1e-3",
+    "the code for PPO is hard to read",
+    "give me the code for the DQN loss",
+    "the script to train TD3 on Hopper is slow",
     "PPO on CartPole is unstable",
     "my agent gets nan when I train SAC on Pendulum",
     "Explain the SAC temperature",

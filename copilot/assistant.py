@@ -10,7 +10,7 @@ from copilot import cite
 from copilot.answer import BuiltinAnswerer, nearby, not_covered
 from copilot.collection import collection
 from copilot.embed import Embedder, SentenceEmbedder
-from copilot.followup import ASKS, CODE, standalone
+from copilot.followup import ASKS, BUILDS, CODE, standalone
 from copilot.index import open_index
 from copilot.library import Library, open_collection
 from copilot.llms.base import Answerer, Draft, Use
@@ -130,7 +130,10 @@ class Assistant:
         if changed := self._changed(question, history):
             order, plan = changed, plan_for(changed)
         about = self._about(plan, order) if plan else ""
-        if plan and not (ASKS.search(question) and found.covered):
+        explains = found.covered and bool(ASKS.search(question) or BUILDS.search(question))
+        if explains and isinstance(plan, Refusal) and BUILDS.search(question):
+            plan, about = None, ""     # what cannot be trained here can be explained
+        if plan and not explains:
             yield _reply(about + _reading(found), found, plan=plan)
         elif not found.covered:
             yield _reply(not_covered(found), found, abstained=True)

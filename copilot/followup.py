@@ -60,6 +60,11 @@ _REFERS = re.compile(
 # An "it" that stands for nothing: `is it normal that …`, `it seems that …`.
 _EXPLETIVE = re.compile(r"\b(?:is it|it is|it's)\s+(?:(?:\w+\s+){0,2}(?:to|if|when|worth)|(?:\w+\s+){0,6}that)\b|"
                         r"\bit (?:seems|looks|appears)\b", re.IGNORECASE)
+# What stands before a pronoun and is none of its own: `how often should I update`, `how many frames will`, `怎么计算`.
+_DONE_TO = re.compile(
+    r"\b(?:i|we|you|one|how to|not|just)\s+\w+|"
+    r"\b(?:how (?:many|much)|what|which)\s+\w+(?=\s+(?:do|does|did|will|would|can|could|should|is|are)\b)|"
+    r"(?:怎么|如何|怎样|怎|多久|应该|可以|能)[^，。；]{0,4}$", re.IGNORECASE)
 _REPLACED = re.compile(r"it|they|them|它们?|(?P<whose>its|their)", re.IGNORECASE)
 _LEAD = re.compile(r"^\W*(?:(?:and|but|so|ok|okay|then)\W+)+|^那么?", re.IGNORECASE)
 _GOES_ON = re.compile(r"[\s,.!]*(?:(?:ok|okay|well|hm+|yes|no|thanks|good|great|please)\b[\s,.!]*)*"
@@ -68,6 +73,7 @@ _GOES_ON = re.compile(r"[\s,.!]*(?:(?:ok|okay|well|hm+|yes|no|thanks|good|great|
 _LIKEWISE = re.compile(            # the subject stands at #
     r"\b(?:too|as well|also|either|neither|same|likewise|instead(?! of))\b|[也呢]|换成|一样|"
     r"#\W*(?:do|does|did|have|has|use|need|get|want)\s+(?:it|that|this|so|one|them)\b", re.IGNORECASE)
+_INSTEAD = re.compile(r"\b(?:instead|as well|too|then)\W*$|呢\W*$", re.IGNORECASE)
 _COMPARES = re.compile(
     r"\b(?:better|worse|than|versus|vs|compar\w*|differ\w*|prefer\w*|relat\w*|faster|slower|or|combin\w*)\b|"
     r"区别|不同|关系|相比|比较|对比|更|比|还是|结合", re.IGNORECASE)
@@ -84,13 +90,17 @@ _WISH = re.compile(
 # Questions that only ask what their subject is.
 _WHOLE = tuple(re.compile(frame, re.IGNORECASE) for frame in (
     r"(?:.*[,.!]\s*)?(?:(?:so|ok|and|please) )*(?:what(?:'s| is| are| does| do)|explain|define|describe|introduce|"
-    r"tell me about|can you explain)\s+(?:to me\s+)?(?:an? )?(?P<subject>(?:the )?[^\s,?]+(?: [^\s,?]+){0,5}?)"
+    r"tell me about|can you explain)\s+(?:to me\s+)?"
+    r"(?:the (?:role|purpose|point|idea|meaning|function|use) (?:of|behind) )?(?:an? )?(?P<subject>(?:the )?[^\s,?]+(?: [^\s,?]+){0,5}?)"
     r"(?: (?:for|mean|do|does|stand for|work|about|exactly))*",
     r"(?:.*[,.!]\s*)?(?:(?:so|ok|and) )*how do(?:es)? (?:an? )?(?P<subject>(?:the )?[^\s,?]+(?: [^\s,?]+){0,5}?)"
     r"(?: actually)? work",
     r"请?(?:什么是|解释一?下?|介绍一?下?)(?P<subject>.{1,20}?)",
     r"(?P<subject>.{1,20}?)(?:是什么(?:意思)?|是啥|有什么用|怎么工作|的原理)"))
 _NAME = re.compile(r"(?=.*[A-Z].*[A-Z0-9]|.*\d.*[A-Z])[\w+²-]+")     # as GAE is one; `Reward`, `KL penalty` are not
+# Who builds an algorithm by hand wants it explained, whatever can be trained.
+BUILDS = re.compile(r"\bimplement|\bfrom scratch\b|\bminimal\b|\bin (?:plain |pure )?(?:pytorch|torch|numpy|jax)\b|"
+                    r"实现|从零|手写", re.IGNORECASE)
 CODE = re.compile(r"\b(?:code|script|program|snippet|python)\b|代码|脚本|程序", re.IGNORECASE)
 ASKS = re.compile(r"[?？]|\b(?:how|what|why|which)\b|怎么|如何|为什么"
                    # a complaint asks too
@@ -124,7 +134,8 @@ def _joined(
     own, others = subjects(question), subjects(about)
     rest = blank(question, own)
     extra, pronoun = _topics(rest), _pronoun(rest)
-    goes_on = _GOES_ON.match(rest) and not (_QUESTION.search(rest) if own else _DEFINES.search(rest))
+    goes_on = (_GOES_ON.match(rest) or (not own and _INSTEAD.search(rest))) and not (
+        _QUESTION.search(rest) if own else _DEFINES.search(rest))
     if own:
         old = next((one for one in reversed(others) if one.key == own[0].key), None)
         also = bool(goes_on or _LIKEWISE.search(rest)) and not extra and len(own) == 1
@@ -158,7 +169,7 @@ def _subjects(text: str, named: Callable[[str], Sequence[Term]]) -> list[Mention
 def _pronoun(rest: str) -> re.Match[str] | None:
     """What refers to the earlier question: a pronoun with nothing before it that it may stand for."""
     match = _REFERS.search(_EXPLETIVE.sub(lambda one: " " * len(one.group()), rest))
-    before = rest[:match.start()] if match else ""
+    before = _DONE_TO.sub(" ", rest[:match.start()]) if match else ""
     return None if "#" in before or _topics(before, _PARAMETERS) else match
 
 

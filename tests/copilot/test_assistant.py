@@ -113,6 +113,16 @@ def test_a_complaint_is_answered_also_where_it_reads_like_a_request(assistant):
     assert "one update cannot move the policy far" in reply.text
 
 
+def test_who_wants_to_build_an_algorithm_gets_it_explained_and_what_can_be_trained_as_a_plan_too(assistant):
+    reply = last(assistant, "implement PPO from scratch for CartPole: clip the probability ratio")
+    assert isinstance(reply.plan, TrainingPlan)
+    assert "one update cannot move the policy far" in reply.text
+    reply = last(assistant, "implement PPO from scratch for SMAC: clip the probability ratio")
+    assert reply.plan is None
+    assert "cannot work" not in reply.text
+    assert "one update cannot move the policy far" in reply.text
+
+
 def test_a_request_comes_with_its_plan_and_an_impossible_one_with_its_reason(assistant):
     plan = last(assistant, "train PPO on CartPole with 8 envs").plan
     assert isinstance(plan, TrainingPlan) and (plan.algo, plan.env) == ("ppo", "CartPole-v1")
@@ -147,6 +157,13 @@ def read(question: str, *before: str) -> str:
     ("What is the replay ratio?", "how do I change it in rlcore?", "how do I change the replay ratio in rlcore?"),
     ("什么是DDPG", "那它的缺点是什么？", "DDPG的缺点是什么？"),
     ("什么是GAE？", "它和 n-step 有什么关系？", "GAE和 n-step 有什么关系？"),
+    ("What is the role of the target network in DQN?", "and how often should I update it?",
+     "how often should I update the target network in DQN?"),
+    ("How does PPO work?", "how much memory does it take?", "how much memory does PPO take?"),
+    ("Explain QMIX", "how do I train it on SMAC?", "how do I train QMIX on SMAC?"),
+    ("什么是优势函数？", "怎么计算它？", "怎么计算优势函数？"),
+    ("what is the purpose of the entropy bonus", "when should I turn it off?",
+     "when should I turn the entropy bonus off?"),
     ("what is soft actor-critic", "And what is its main drawback?", "what is SAC's main drawback?"),
     # another subject of its kind takes its place
     ("What is PPO's clip range for?", "does SAC have one as well?", "What is SAC's clip range for?"),
@@ -174,6 +191,8 @@ def read(question: str, *before: str) -> str:
     ("how does SAC explore", "does it work with discrete actions?",
      "how does SAC explore: does it work with discrete actions?"),
     ("Explain QMIX", "pros and cons?", "QMIX: pros and cons?"),
+    ("What is PPO's clip range for?", "why not use the KL penalty instead?",
+     "PPO's clip range: why not use the KL penalty instead?"),
     ("does DQN overestimate its values", "why?", "does DQN overestimate its values: why?"),
     ("How does DQN work?", "is a learning rate of 0.1 too large?", "DQN: is a learning rate of 0.1 too large?"),
     ("What is PPO's clip range for?", "and the KL penalty?", "PPO's clip range: and the KL penalty?"),
@@ -200,7 +219,9 @@ def test_a_follow_up_is_made_whole_from_the_question_before(before, question, wh
     "Which is better for Pendulum, SAC or TD3?", "give me an example of reward shaping", "Explain importance sampling",
     "write a script that trains PPO on CartPole", "How do I resume a run?", "Who won the cup final in 1998?",
     "什么是重要性采样？", "为什么我的奖励不上升？", "多智能体怎么训练？", "TD3 和 DDPG 有什么区别？", "什么是策略？",
-    "怎么安装？", "thanks", "What can you do?",
+    "怎么安装？", "thanks", "What can you do?", "My loss explodes, is it normal?",
+    "my reward is sparse, can I scale it?", "I have a robot arm that pushes cubes, how do I train it?",
+    "The alpha goes to zero, should I fix it?",
 ])
 def test_a_question_of_its_own_is_left_as_it_is(question):
     for before in ("What is PPO's clip range for?", "How do I solve LunarLander with DQN?", "什么是经验回放？"):

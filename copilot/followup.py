@@ -91,7 +91,8 @@ _WISH = re.compile(
 _WHOLE = tuple(re.compile(frame, re.IGNORECASE) for frame in (
     r"(?:.*[,.!]\s*)?(?:(?:so|ok|and|please) )*(?:what(?:'s| is| are| does| do)|explain|define|describe|introduce|"
     r"tell me about|can you explain)\s+(?:to me\s+)?"
-    r"(?:the (?:role|purpose|point|idea|meaning|function|use) (?:of|behind) )?(?:an? )?(?P<subject>(?:the )?[^\s,?]+(?: [^\s,?]+){0,5}?)"
+    r"(?:the (?:role|purpose|point|idea|meaning|function|use) (?:of|behind) )?(?:an? )?"
+    r"(?P<subject>(?:the )?[^\s,?]+(?: [^\s,?]+){0,5}?)"
     r"(?: (?:for|mean|do|does|stand for|work|about|exactly))*",
     r"(?:.*[,.!]\s*)?(?:(?:so|ok|and) )*how do(?:es)? (?:an? )?(?P<subject>(?:the )?[^\s,?]+(?: [^\s,?]+){0,5}?)"
     r"(?: actually)? work",

@@ -17,7 +17,7 @@ class Even:
     """Replay of transitions each as likely as any other: what `Ranked` does, where nothing is ranked."""
 
     def __init__(self, ring: Ring):
-        self.ring = ring
+        self.ring, self.ones = ring, torch.ones(0, device=ring.device)
 
     def add(self, rollout: Rollout) -> None:
         """Into the ring."""
@@ -25,7 +25,9 @@ class Even:
 
     def pick(self, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Flat rows, and their importance, which is 1. → [count], [count]"""
-        return self.ring.pick(count, rng), torch.ones(count, device=self.ring.device)
+        if len(self.ones) != count:
+            self.ones = torch.ones(count, device=self.ring.device)
+        return self.ring.pick(count, rng), self.ones
 
     def learned(self, index: Tensor, error: Tensor, weight: Tensor) -> None:
         """What was found changes nothing."""

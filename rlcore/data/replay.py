@@ -86,6 +86,8 @@ class Ring:
         self.reward_scale, self.device, self.folder = reward_scale, torch.device(device), folder
         self.total = 0                          # steps of each environment ever written
         self.rows: dict[str, Tensor] = {}       # flags and actions, and "obs" or one "obs/part" for each part
+        self._views: dict[str, Any] = {}        # the rows as they are written to, see `_look`
+        self._flat: dict[str, Any] = {}         # and as they are picked from
         self.stacks: list[str] = []             # the columns that are stored frame by frame
         self.padding = ""                       # before a stack's first frame its "repeats", or "zeros"
         self.relabel: Relabel | None = None     # what becomes of steps before they are handed out
@@ -119,7 +121,7 @@ class Ring:
             fresh = self._begin_stacks(rollout)
             columns["fresh"] = fresh[:-1]
         if self.total:  # what begins an episode does not follow from the newest step: nobody may learn that it did
-            self._memory("valid")[self.head - 1] &= ~self._given(rollout.start[0])
+            self._views["valid"][self.head - 1] &= ~self._given(rollout.start[0])
         length, skip = len(rollout.reward), max(0, len(rollout.reward) - (self.steps - 1))
         self.total += skip
         for name, column in columns.items():
@@ -131,21 +133,23 @@ class Ring:
         written = (np.arange(self.total, self.total + length - skip) % self.steps)[:, None] * self.num_envs
         self.total += length - skip
         for name, part in _parts(rollout.last_obs).items():
-            self._memory(name)[self.head] = self._given(self._newest(name, part))
-        self._memory("start")[self.head] = ~self._given(rollout.valid[-1])  # a dummy row leads to an episode's first
+            self._views[name][self.head] = self._given(self._newest(name, part))
+        self._views["start"][self.head] = ~self._given(rollout.valid[-1])  # a dummy row leads to an episode's first
         if self.stacks:
-            self._memory("fresh")[self.head] = self._given(fresh[-1])
+            self._views["fresh"][self.head] = self._given(fresh[-1])
         return torch.from_numpy((written + np.arange(self.num_envs)).ravel())
 
     def _write(self, name: str, column: Tensor, head: int) -> None:
-        rows, given, first = self._memory(name), self._given(column), min(len(column), self.steps - head)
+        rows, given, first = self._views[name], self._given(column), min(len(column), self.steps - head)
         rows[head:head + first] = given[:first]
         if first < len(column):
             rows[:len(column) - first] = given[first:]
 
-    def _memory(self, name: str) -> Any:
-        """A column to write to: on the CPU as NumPy sees it, since for single steps torch's calls cost more."""
-        return self.rows[name].numpy() if self.device.type == "cpu" else self.rows[name]
+    def _look(self) -> None:
+        """See the rows anew: on the CPU as NumPy sees them, since for single steps torch's calls cost more."""
+        on_cpu = self.device.type == "cpu"
+        self._views = {name: rows.numpy() if on_cpu else rows for name, rows in self.rows.items()}
+        self._flat = {name: rows.reshape(-1, *rows.shape[2:]) for name, rows in self._views.items()}
 
     def _given(self, column: Tensor) -> Any:
         return column.cpu().numpy() if self.device.type == "cpu" else column.to(self.device)
@@ -159,6 +163,7 @@ class Ring:
         if self.memory_every:
             self.rows["memory"] = self._zeros("memory", (self.steps // self.memory_every, *memory.shape[1:]),
                                               memory.dtype)
+        self._look()
 
     def _zeros(self, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         if self.folder is None:
@@ -216,7 +221,9 @@ class Ring:
         """
         first, last = self._multiples(length, every)
         step = rng.integers(first, last + 1, size=count) * every
-        row = step % self.steps * self.num_envs + rng.integers(self.num_envs, size=count)
+        row = step % self.steps
+        if self.num_envs > 1:
+            row = row * self.num_envs + rng.integers(self.num_envs, size=count)
         return torch.from_numpy(row).to(self.device)
 
     def can_pick(self, length: int = 1, every: int = 1) -> bool:
@@ -296,9 +303,9 @@ class Ring:
         return torch.stack(frames[::-1], -3)
 
     def _at(self, name: str, index: Tensor) -> Tensor:
-        """A column at flat rows of any shape; on the CPU as NumPy picks it, since torch's calls cost more."""
-        flat = self.rows[name].flatten(0, 1)
-        return torch.from_numpy(flat.numpy().take(index.numpy(), 0)) if self.device.type == "cpu" else flat[index]
+        """A column at flat rows of any shape."""
+        flat = self._flat[name]
+        return torch.from_numpy(flat.take(index.numpy(), 0)) if self.device.type == "cpu" else flat[index]
 
     def _shift(self, index: Tensor, by: int) -> Tensor:
         return (index + by * self.num_envs) % (self.steps * self.num_envs)
@@ -332,6 +339,7 @@ class Ring:
             self.rows[name][: len(saved)] = saved
         if self.stacks and "fresh" not in self.rows:  # from before lost lives were known: stacks began with episodes
             self.rows["fresh"] = self._zeros("fresh", (self.steps, self.num_envs), torch.bool).copy_(self.rows["start"])
+        self._look()
         if self.reward_scale is not None:
             self.reward_scale.load_state_dict(state["reward_scale"])
 

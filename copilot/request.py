@@ -167,7 +167,8 @@ _TRAIN = (r"(?:re-?)?(?:train|run|launch|solve|teach|tackle|beat|master|"
           r"\b(?! (?:reward|return|loss|time|curve|set|data|score|step|speed)s?\b)")
 _ORDER = re.compile(rf"{_START}(?:{_TRAIN}|learn\b(?! (?:about|how|why|what|more))(?=.*Ⓔ)).*[ⒶⒺ]")
 _ORDER_ZH = re.compile(r"(?:训练|求解|解决|跑|学会|学习(?=.*Ⓔ))"
-                       r"(?![了时后中出得不完集率器]|过程|结果|曲线|速度|效果|误差|奖励|数据)")
+                       r"(?![了时后中出得不完集率器]|过程|结果|曲线|速度|效果|误差|奖励|数据|"
+                       r"\s*(?:reward|loss|kl)\b)", re.ASCII)
 _MAKE = re.compile(rf"{_START}(?:use|try|apply|write|generate|create|make|build|give me|show me|set ?up|get|prepare|"
                    r"plan|have|let|play|swing|land|balance|code|script|implement|benchmark|compare|configure|open|start|"
                    r"spin up|fire up)\b(?P<rest>.*)")
@@ -191,7 +192,8 @@ _TROUBLE = re.compile(
     r"(?<!do)n't\b|\bdon't (?:learn|work|converg|improv)|\bcannot\b|\bnot (?:learn|work|converg|improv|train)|"
     r"\bfail|\berror|\bbugs?\b|\bcrash|\bnan\b|\bdiverg|\bexplo(?:de|ding)|\bcollaps|\bstuck\b|\bplateau|"
     r"\bunstable|\binstabil|\bbroken|\bwrong|\bproblem|\bissue|\bworse|\btraceback|报错|错误|[出有]问题|遇到问题|失败|不收敛|发散|崩|"
-    r"卡在|卡住|上不去|不上升|不学|学不|很慢|太慢|别训练|不要训练|正在|已经|(?<![帮给替为])我在|我的(?!电脑|机器|笔记本)")
+    r"卡在|卡住|上不去|没有?(?:上升|提[高升]|变化|收敛|学)|越来越|[还一]直?在?下降|不涨|不动|变[低差慢大]|显示|出现|震荡|抖动|波动|"
+    r"不上升|不学|学不|很慢|太慢|别训练|不要训练|正在|已经|(?<![帮给替为])我在|我的(?!电脑|机器|笔记本)")
 _TELLING = re.compile(
     r"n't\b|\b(?:i|i'm|i've|my|we|our|it|is|are|was|were|am|do|does|did|has|have|had|can|could|should|would|will|not|seems?|"
     r"keeps?|gets|got|works?|worked|needs?|takes?|trained|outperforms?|beats|uses|used|goes|went|drops|rises|grows|stays)\b")

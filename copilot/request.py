@@ -166,9 +166,12 @@ _TRAIN = (r"(?:re-?)?(?:train|run|launch|solve|teach|tackle|beat|master|"
           r"(?:start|begin|do|kick off)(?: a| the)?(?: new)? (?:training|run)\w*)"
           r"\b(?! (?:reward|return|loss|time|curve|set|data|score|step|speed)s?\b)")
 _ORDER = re.compile(rf"{_START}(?:{_TRAIN}|learn\b(?! (?:about|how|why|what|more))(?=.*Ⓔ)).*[ⒶⒺ]")
-_ORDER_ZH = re.compile(r"(?:训练|求解|解决|跑|学会|学习(?=.*Ⓔ))"
-                       r"(?![了时后中出得不完集率器]|过程|结果|曲线|速度|效果|误差|奖励|数据|"
-                       r"\s*(?:reward|loss|kl)\b)", re.ASCII)
+# As a verb: with what, what or how long is trained, or for whom; `DPO 训练的 loss` orders nothing.
+_ORDER_ZH = re.compile(
+    r"(?:(?:(?:^|[，,。；：])[\s'\"（(]*|[用拿请帮给要想来去让][^，,。；]{0,24}|Ⓔ\s*[上里中](?:用\s*Ⓐ\s*)?[来去]?)"
+    r"(?:训练|求解|解决|跑|学会|学习(?=.*Ⓔ))|"
+    r"(?:训练|跑|求解|解决|学会)\s*(?:[出好]?一?[个下]?\s*[ⒶⒺ\d一二两三四五六七八九十百千万]))"
+    r"(?![的了时后中出得不完集率器]|过程|结果|曲线|速度|效果|误差|奖励|数据|\s*(?:reward|loss|kl)\b)", re.ASCII)
 _MAKE = re.compile(rf"{_START}(?:use|try|apply|write|generate|create|make|build|give me|show me|set ?up|get|prepare|"
                    r"plan|have|let|play|swing|land|balance|code|script|implement|benchmark|compare|configure|open|start|"
                    r"spin up|fire up)\b(?P<rest>.*)")
@@ -197,6 +200,10 @@ _TROUBLE = re.compile(
 _TELLING = re.compile(
     r"n't\b|\b(?:i|i'm|i've|my|we|our|it|is|are|was|were|am|do|does|did|has|have|had|can|could|should|would|will|not|seems?|"
     r"keeps?|gets|got|works?|worked|needs?|takes?|trained|outperforms?|beats|uses|used|goes|went|drops|rises|grows|stays)\b")
+
+
+_REPORTED = re.compile(r"(?<!target )(?<!until )(?<!reach )(?<!to )(?<!a )\b(?:return|reward|score)s?"
+                       r"(?:\s+(?:of|is|around|about|at|near|only))?\s*[:=]?\s*-?\d")
 
 
 def asks_to_train(text: str, named: Sequence[Mention], places: Sequence[Mention]) -> bool:
@@ -241,4 +248,6 @@ def _is_fragment(sentence: str) -> bool:
     last = max(body.find("Ⓐ"), body.find("Ⓔ"))
     head = re.split(r"[,;:(]|\b(?:so that|so i|because|in order)\b", body[last:])[0]
     before = re.split(r"[ⒶⒺ]", body)[0]
+    if _REPORTED.search(body):
+        return False
     return len(before.split()) <= 4 and not body.endswith("?") and not _TELLING.search(body[:last] + head)

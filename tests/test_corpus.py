@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -184,6 +185,23 @@ def test_a_paper_note_says_when_to_apply_it_and_where_it_is_from(path: Path) -> 
     titles = headings(path, 2)
     assert any(re.match(r"When (?:to|should|is|do|does)\b|.*\bwhen not\b", title) for title in titles), titles
     assert any(title.startswith("Sources") for title in titles)
+
+
+LISTINGS = [(FAQ / name, line, code) for name in ("algorithms-in-code.md", "building-blocks-in-code.md")
+            for language, line, code in fences(FAQ / name) if language == "python"]
+LENGTHS = {"EPISODES": 20, "STEPS": 1_200, "UPDATES": 3, "ROUNDS": 2, "EPOCHS": 10}    # at most, in the test
+
+
+@pytest.mark.parametrize(("path", "line", "code"), LISTINGS,
+                         ids=[f"{page_name(path)}:{line}" for path, line, _ in LISTINGS])
+def test_a_listing_runs_by_itself_if_only_for_a_few_rounds(
+        path: Path, line: int, code: str, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    short = re.sub(r"^([A-Z]+) = ([\d_]+)$", lambda length: f"{length[1]} = "
+                   f"{min(int(length[2]), LENGTHS.get(length[1], int(length[2])))}", code, flags=re.MULTILINE)
+    script = tmp_path / path.with_suffix(".py").name
+    script.write_text("\n" * line + short, encoding="utf-8")       # line numbers in a traceback are those of the page
+    runpy.run_path(str(script), run_name="__main__")
 
 
 def test_there_is_enough_of_everything() -> None:

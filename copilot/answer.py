@@ -22,14 +22,13 @@ from copilot.quote import (
     clipped,
     foreign,
     groups,
-    next_said,
     opening,
     replies,
-    reverses,
     rows,
     same,
     share,
     size,
+    unreplied,
     worth,
 )
 from copilot.retrieve import Found, Passage
@@ -37,14 +36,14 @@ from copilot.vocabulary import Term, without
 from copilot.words import has_chinese, stems
 
 _LEAD, _STEPS, _CODE, _OTHER, _SIDE = 80, 110, 120, 120, 50     # words of the lead, of its list, of code, of others
+_LISTING = 300                     # words of code where that is what was asked for
 _TOTAL = 260                       # words of all that is quoted
-_FIT, _CLOSE = 3, 0.85            # passages that may answer, and their share of the best one's score
-_SHARED, _MISFIT = 0.2, 0.2        # what the words shared with a heading count for it; each sign against a passage
+_SIGN = 0.1                        # what it counts for a heading to ask the same, and against it to name other things
 _RELEVANT = 0.65                   # another passage is quoted from this share of the best one's score
 _FIRST = 0.1                       # what it counts for a statement to begin its passage
+_TELLS = 0.35                      # relevance from which a listing is about the question
 _TELLING = 0.5                     # of a passage's best statement against its score, for the order of quotations
 _SAID = 0.7                        # share of its words from which a quotation only repeats what was quoted
-_ASKED = 0.5                       # share of a question's words in the heading whose yes or no answers it
 _SURE = 0.75                       # evidence below this: the corpus covers the question in part
 _READ_ON = 2                       # passages named but not quoted
 _UNKNOWN = 3                       # names that it admits not to know
@@ -55,9 +54,8 @@ _HOW_TO = re.compile(r"\bhow (?:do|can|to|could|should|would) |\bcommand\b|\bcod
 _DEFINES = re.compile(
     r"^\W*(?:what(?:'s| is| are| does)|define|explain|describe|introduce|meaning of)\b(?:\W+[\w-]+){1,5}\W*$|"
     r"^\W*[\w-]+(?:\W+[\w-]+)?\W*$|什么是|是什么", re.IGNORECASE)
-_TROUBLE = re.compile(r"\b(?:not|never|stuck|fail\w*|wrong|error\w*|bug\w*|nan|inf|collaps\w*|explod\w*|diverg\w*|"
-                      r"crash\w*|slow\w*|unstable|drop\w*|worse|problem\w*|stop\w*|too \w+|debug\w*|\w+n't)\b|"
-                      r"不|没|崩|爆炸|发散|报错|错误|卡|慢|突然|下降|震荡|怎么办", re.IGNORECASE)
+_CODING = re.compile(r"\b(?:code|python|torch|pytorch|numpy|implement\w*|write|snippet|script)\b|代码|脚本|实现|写",
+                     re.IGNORECASE)
 
 _DEFAULT = re.compile("default|默认", re.IGNORECASE)
 _PUBLISHED = re.compile(r"- (?:Authors|Year|Venue)\b")
@@ -66,8 +64,6 @@ _WORDS = {                         # fixed words, in English and Chinese
     "english": ("", "> 语料库是英文的，以下引用原文。"),
     "part": ("> My sources cover this only in part. The nearest that they say:", "> 语料库只涵盖一部分，最接近的是："),
     "unknown": ("> My sources do not mention", "> 语料库没有提到"),
-    "steps": ("What to check and do", "检查与处理"),
-    "code": ("In code", "代码"),
     "each": ("On each side", "双方要点"),
     "read on": ("Read on:", "延伸阅读："),
     "missing": ("My corpus does not cover this.", "我的语料库没有涵盖这个问题。"),
@@ -137,20 +133,26 @@ def compose(found: Found) -> str:
 def _explain(draft: _Draft) -> None:
     """The answer proper: what the question needs beside a paragraph depends on its kind."""
     found = draft.found
-    told = _values(draft) or _formula(draft, found.asked.get("formula", ()))
+    told = _values(draft) or (bool(found.asked.get("formula")) and _formula(draft))
     lead = _lead(found)
     rest = [] if lead is None or lead in draft.quoted else _answer(draft, lead, named=told)
     if "formula" in found.asked:
-        _formula(draft, range(min(_FIT, len(found.passages))))
+        _formula(draft)
     if found.facts:
         draft.parts.append(table := _table(found))
         draft.left -= len(table.replace("|", " ").split())
         draft.quoted |= set(found.facts)
         _sides(draft)
-    if lead is not None and _TROUBLE.search(found.question):
+    coding = bool(_CODING.search(found.question))
+    if coding and lead is not None:
+        _code(draft, lead, [lead], _LISTING)
+    if lead is not None and not found.sides and not _DEFINES.search(found.question):
         _steps(draft, lead, rest)
-    if _HOW_TO.search(found.question) and not found.sides:
-        _code(draft)
+    if coding:
+        _code(draft, lead, range(len(found.passages)), _LISTING)
+    elif lead is not None and _HOW_TO.search(found.question):
+        page = found.passages[lead].page
+        _code(draft, lead, [place for place, passage in enumerate(found.passages) if passage.page == page], _CODE)
     _others(draft)
 
 
@@ -197,47 +199,47 @@ def _begin(draft: _Draft) -> None:
 
 
 def _lead(found: Found) -> int | None:
-    """The passage that answers: the best that begins with a paragraph; None if a comparison has none on both sides."""
-    able = [place for place, passage in enumerate(found.passages)
-            if not passage.chunk.is_facts and opening(groups(passage.chunk.text))]
+    """The passage that answers: the best that begins with a paragraph, and with no yes or no to another question.
+
+    Of a comparison one on both sides; None if it has none of those, but a table.
+    """
+    question = found.english or found.question
+    able = [place for place, passage in enumerate(found.passages) if not passage.chunk.is_facts
+            and opening(own := groups(passage.chunk.text))
+            and (_may_begin(passage, question) or not replies(_text(unreplied(own)[0])))]
     if found.sides:
-        able = [place for place in able if all(_mentions(found.passages[place], side) for side in found.sides)]
-    best = max((found.passages[place].score for place in able), default=0.0)
-    near = [place for place in able[:_FIT] if found.passages[place].score >= _CLOSE * best]
-    return max(near, key=lambda place: _value(found, place), default=None if found.sides else 0)
+        both = [place for place in able if all(_mentions(found.passages[place], side) for side in found.sides)]
+        able = both if both or found.facts else able
+    return max(able, key=lambda place: _value(found, place), default=None if found.sides else 0)
 
 
 def _value(found: Found, place: int) -> float:
-    """How well a passage may answer: by its score, by its heading, and by what speaks against it."""
+    """How well a passage may answer: by its score, and by two signs of its heading."""
     passage, question = found.passages[place], found.english or found.question
-    against = (not _suits(passage, question), reverses(question, name(passage)), not _may_begin(passage, question),
-               foreign(question, name(passage)) and not _has(question, passage.page.names))
-    common = share(question, " ".join([*passage.page.names, *passage.chunk.heading_path[-1:]]))
-    return passage.score + _SHARED * common - _MISFIT * sum(against)
+    strange = foreign(question, name(passage)) and not _has(question, passage.page.names)
+    return passage.score + _SIGN * (_asks_same(passage, question) - strange)
+
+
+def _asks_same(passage: Passage, question: str) -> bool:
+    """Whether a passage's heading asks nearly what was asked."""
+    return any(same(question, heading, " ".join(passage.page.names)) for heading in passage.chunk.heading_path[-1:])
 
 
 def _may_begin(passage: Passage, question: str) -> bool:
     """Whether an answer may begin as the passage does: with yes or no only if the question asks that of the same."""
     return not any(replies(_text(group)) for group in groups(passage.chunk.text)[:1]) or (
-        asks_whether(question) and share(question, name(passage)) >= _ASKED and not reverses(question, name(passage)))
+        asks_whether(question) and _asks_same(passage, question))
 
 
 def _mentions(passage: Passage, side: Term) -> bool:
-    return any(form.lower() in passage.chunk.text.lower() for form in side.forms)
+    """Whether a passage has all words of a name: `dueling` may stand apart from `DQN`."""
+    own = stems(f"{name(passage)} {passage.chunk.text}")
+    return any(form in passage.chunk.text if has_chinese(form) else set() < stems(form) <= own for form in side.forms)
 
 
 def _has(question: str, names: Sequence[str]) -> bool:
     """Whether a question has one of the names as words of its own."""
     return any(re.search(rf"(?<!\w){re.escape(one)}(?!\w)", question, re.IGNORECASE) for one in names)
-
-
-def _suits(passage: Passage, question: str) -> bool:
-    """Whether a passage is of the kind asked for: with code, or the beginning of the page on what is to be defined."""
-    if _HOW_TO.search(question):
-        return "`" in passage.chunk.text
-    if _DEFINES.search(question):
-        return passage.chunk.id.endswith("#0") and _has(question, passage.page.names[:1])
-    return True
 
 
 def _answer(draft: _Draft, lead: int, *, named: bool) -> list[Group]:
@@ -250,11 +252,10 @@ def _answer(draft: _Draft, lead: int, *, named: bool) -> list[Group]:
     if not every:
         return []
     if not (begins := _may_begin(passage, question)):
-        every = next_said(every)
+        every = unreplied(every)
     first, rest = every[0], every[1:]
-    told = draft.take(lead, clipped(first, _LEAD, draft.found.relevance) or first)
-    heading = "".join(passage.chunk.heading_path[-1:])
-    if named or not begins or not same(question, heading, " ".join(passage.page.names)):
+    told = draft.take(lead, clipped(first, _LEAD if len(first) == 1 else _STEPS, draft.found.relevance) or first)
+    if named or not begins or not _asks_same(passage, question):
         draft.parts += [f"**{name(passage)}**", told]
     else:
         draft.parts.append(_bold(told))
@@ -285,41 +286,50 @@ def _publication(draft: _Draft) -> bool:
     return bool(found.asked.get("publication"))
 
 
-def _formula(draft: _Draft, places: Iterable[int]) -> bool:
-    """The displayed mathematics of the first of some passages that has any; whether there is now."""
+def _formula(draft: _Draft) -> bool:
+    """The displayed mathematics of the passage whose heading has most of the question; whether there is now any."""
     found = draft.found
-    for place in places if not any("$$" in part for part in draft.parts) else ():
-        shown = [group for group in groups(found.passages[place].chunk.text)
-                 if any(piece.kind == "math" for piece in group)]
-        if told := chosen(shown, _CODE, found.relevance):
+    if any("$$" in part for part in draft.parts):
+        return True
+    shown = {place: [group for group in groups(passage.chunk.text) if any(piece.kind == "math" for piece in group)]
+             for place, passage in enumerate(found.passages)}
+
+    def value(place: int) -> tuple[float, float]:
+        passage = found.passages[place]
+        return share(found.english or found.question, " ".join([*passage.page.names, name(passage)])), passage.score
+
+    for place in sorted(shown, key=value, reverse=True):
+        if told := chosen(shown[place], _CODE, found.relevance):
             draft.parts += [f"**{name(found.passages[place])}**", *(draft.take(place, group) for group in told)]
             return True
-    return any("$$" in part for part in draft.parts)
+    return False
 
 
 def _steps(draft: _Draft, lead: int, rest: Sequence[Group]) -> None:
-    """The list of causes and remedies in the passage that answers."""
+    """The list in the passage that answers; for who asks how, also what it says of rlcore."""
     lists = [group for group in rest if any(piece.kind == "item" for piece in group)]
-    fitted = clipped(lists[0], min(_STEPS, draft.left), draft.found.relevance) if lists else ()
-    if fitted:
-        if fitted[0].kind == "item":
-            draft.parts.append(f"**{draft.words('steps')}**")
-        draft.parts.append(draft.take(lead, fitted))
+    here = [group for group in rest if "rlcore" in _text(group) and {piece.kind for piece in group} == {"paragraph"}]
+    for group in [*lists[:1], *(here[:1] if _HOW_TO.search(draft.found.question) else [])]:
+        if fitted := clipped(group, min(_STEPS, draft.left), draft.found.relevance):
+            draft.parts.append(draft.take(lead, fitted))
 
 
-def _code(draft: _Draft) -> None:
-    """The listing that has most to do with the question, with what leads to it."""
+def _code(draft: _Draft, lead: int | None, places: Iterable[int], words: int) -> None:
+    """The listing of some passages that has most to do with the question, with its lead-in.
+
+    That of the passage that answers belongs to it; another's is short and about the question.
+    """
     found = draft.found
     if any("```" in part for part in draft.parts):
         return
-    listings = [(worth(group, found.relevance) + passage.score, place, group)
-                for place, passage in enumerate(found.passages) if passage.score >= _RELEVANT * found.passages[0].score
-                for group in groups(passage.chunk.text)
-                if any(piece.kind == "fence" for piece in group) and size(group) <= _CODE]
+    listings = [(worth(group, found.relevance) + found.passages[place].score, place, group)
+                for place in places for group in groups(found.passages[place].chunk.text)
+                if any(piece.kind == "fence" for piece in group) and (
+                    size(group) <= _LISTING if place == lead else
+                    size(group) <= words and worth(group, found.relevance) >= _TELLS)]
     if listings:
         _, place, group = max(listings, key=lambda item: item[:2])
-        if group[0].kind == "fence":
-            draft.parts.append(f"**{draft.words('code')}** [{place + 1}]")
+        draft.parts += [f"**{name(found.passages[place])}**"] * (place != lead)
         draft.parts.append(draft.take(place, group))
 
 
@@ -335,9 +345,9 @@ def _others(draft: _Draft) -> None:
     found = draft.found
     for place in _order(found):
         passage = found.passages[place]
-        if draft.left < _OTHER // 2 or passage.score < _RELEVANT * found.passages[0].score:
+        if draft.left < _OTHER // 2:
             break
-        if place in draft.quoted or passage.chunk.is_facts:
+        if place in draft.quoted or passage.chunk.is_facts or passage.score < _RELEVANT * found.passages[0].score:
             continue               # a list of facts answers only who asks for it
         own = [group for group in draft.readable(passage) if group[0].kind != "fence"]     # code needs its lead-in
         told = [group for group in chosen(own, min(draft.left, _OTHER), found.relevance, _FIRST)

@@ -478,6 +478,32 @@ SETTINGS: dict[str, str] = {
     "save_every": "save freq | save every | checkpoint every | checkpoint interval | 保存间隔",
 }
 
+# What pages call a setting where its own name, read aloud, is not that.
+CALLED: dict[str, str] = {
+    "num_envs": "number of parallel environments",
+    "env_steps": "training steps",
+    "gamma": "discount factor gamma",
+    "epochs": "epochs per update",
+    "horizon": "rollout length, horizon",
+    "clip": "clip range",
+    "value_coef": "value coefficient",
+    "entropy_coef": "entropy coefficient",
+    "max_grad_norm": "gradient clipping, max grad norm",
+    "noise_std": "std of the exploration noise",
+    "policy_every": "policy delay",
+    "capacity": "replay buffer size, capacity",
+    "learning_starts": "learning starts (warm-up)",
+    "tau": "soft target update tau",
+    "target_every": "target network update interval",
+    "train_every": "steps between updates",
+    "updates": "updates per step (update-to-data ratio)",
+    "epsilon_start": "epsilon schedule",
+    "epsilon_end": "epsilon schedule",
+    "epsilon_steps": "epsilon decay",
+    "hidden": "hidden layers, network size",
+    "eval_every": "evaluation interval",
+}
+
 # Nouns behind a number: "8 envs", "10万步".
 COUNTS: dict[str, str] = {
     "num_envs": (

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from copilot.chunk import blocks, sentences
 from copilot.cite import literal
-from copilot.words import content_words, stem
+from copilot.words import content_words, has_chinese, stem
 
 # A sentence that starts so rests on the one before it.
 _RESTS = re.compile(r"(?:It|Its|This|That|These|Those|They|Their|Such|But|However|Then|So|Therefore|Hence|Otherwise|"
@@ -22,8 +22,9 @@ _ASIDE = re.compile(r"See\b|\*{0,2}(?:Sources?|References?|Further reading|Chine
 _FULL_STOP = re.compile(r"[.!?。！？]\W*$")
 
 # What replies to one question says nothing, or the opposite, behind another one.
-_REPLY = re.compile(r"\W*(?:(?:No|Partly|Mostly|Rarely|Usually(?: not)?|Not necessarily|It depends)\s*[,.:;]|"
-                    r"(?:Yes|Both|Neither)\b)")
+_REPLY = re.compile(r"\W*(?:(?:No|Partly|Mostly|Rarely|Usually(?: not)?|Not necessarily|It depends)\s*[,.:;]|Yes\b)")
+_REPLIED = re.compile(r"\W*(?:Yes|No|Partly|Mostly|Rarely|Usually(?: not)?|Not necessarily)"
+                      r"(?:[.:;]\**|,(?! (?:if|and|but|as|with|though|because|when|in)\b))\s+")
 _WHETHER = re.compile(r"(?:^|[,.;:!?]\s*(?:and |or |so |but )?)(?:is|are|am|was|were|do|does|did|can|could|should|"
                       r"would|will|may|must|has|have)(?:n't)?\b|吗|是否|能否|是不是|能不能", re.IGNORECASE)
 _NOT = re.compile(r"\b(?:not|no|never|without|fails?)\b|n't\b|不|没", re.IGNORECASE)
@@ -32,9 +33,10 @@ _UP = re.compile(r"\b(?:higher|above|better|larger|bigger|more|faster|positive|i
 _DOWN = re.compile(r"\b(?:lower|below|worse|smaller|less|slower|negative|decreas\w*|drop\w*|fall\w*|shrink\w*)\b",
                    re.IGNORECASE)
 _NAME = re.compile(r"(?<![\w-])(?=[\w.+-]*[A-Za-z])[\w.+-]*\w")      # see `_names`
-_ASKING = ("explain", "describe", "define", "introduce", "tell", "show", "write", "compare", "code", "python",
-           "example", "formula", "equation")       # words of the kind asked for
-_GENERAL = frozenset({"RL", "I", "X", "Y", "Q", "V", "FAQ", "Tutorial", "Environments"})
+_ASKING = ("explain", "describe", "define", "introduce", "tell", "show", "write", "compare", "meaning", "code",
+           "python", "example", "formula", "equation")     # words of the kind asked for
+_GENERAL = re.compile(r"RL|[IXYQV]|NaN|RNN|LSTM|GRU|CNN|MLP|CPU|GPU|RAM|Python|PyTorch|NumPy|\w+Error|"
+                      "FAQ|Tutorial|Environments")
 _SHORT, _BEGIN = 4, 6              # letters that words must share at their beginning to be one: at least, and at most
 _ALIKE = 0.75                      # share of common words from which a heading asks the same
 
@@ -53,6 +55,7 @@ class Piece:
 
 
 Group = tuple[Piece, ...]          # what must not be torn apart
+_MISSING = Piece("item", "- …")    # behind a list that is not whole
 
 
 def chosen(found: Sequence[Group], words: int, relevance: Mapping[str, float], first: float = 0.0) -> list[Group]:
@@ -120,15 +123,16 @@ def replies(text: str) -> bool:
 
 def foreign(question: str, heading: str) -> bool:
     """Whether a heading names things, such as a library or a version, and none that the question names."""
-    asked = _stems(question)
+    asked = _stems(question) | {word.lower() for word in re.findall("[A-Z]{2,}", question)}    # HER is no stopword
     named = [re.findall(r"[a-z0-9]{2,}", name.lower()) for name in _names(heading)]
-    return bool(named) and not any(all(stem(part) in asked if re.search(r"\d", part) else _among(stem(part), asked)
-                                       for part in parts) for parts in named)
+    enough = all if " " in heading else any        # `CartPole-v1` heads what there is on CartPole
+    return bool(named) and not any(enough(stem(part) in asked if re.search(r"\d", part) else _among(stem(part), asked)
+                                          for part in parts) for parts in named)
 
 
 def _names(heading: str) -> list[str]:
     """The words with a capital or a digit behind their first letter, or a capital behind the first word."""
-    return [match.group() for match in _NAME.finditer(heading) if match.group() not in _GENERAL and re.search(
+    return [match.group() for match in _NAME.finditer(heading) if not _GENERAL.fullmatch(match.group()) and re.search(
         "[A-Z0-9]", match.group()[match.start() == 0 or heading[match.start() - 2] in ":.?!":])]
 
 
@@ -142,9 +146,14 @@ def _among(word: str, others: Iterable[str]) -> bool:
     return any(word == other or (width >= _SHORT and word[:width] == other[:width]) for other, width in widths)
 
 
-def next_said(found: Sequence[Group]) -> list[Group]:
-    """A passage without its first sentence, or without its first paragraph; all of it if the rest rests on that."""
+def unreplied(found: Sequence[Group]) -> list[Group]:
+    """A passage without the yes or no to its heading: the word alone, its sentence, or its paragraph, and all of it
+    if the rest rests on that."""
     first, *others = found
+    if replied := _REPLIED.match(first[0].text):
+        plain = re.sub(r"^(?:a\b|[a-z](?=\w))", lambda match: match.group().upper(), first[0].text[replied.end():])
+        if not _RESTS.match(plain):
+            return [(Piece("paragraph", plain), *first[1:]), *others]
     _, *said = sentences(first[0].text)
     after = [(Piece("paragraph", " ".join(said)), *first[1:]), *others] if said else others
     return after if after and not _RESTS.match(after[0][0].text) else list(found)
@@ -179,7 +188,8 @@ def _piece(kind: str, raw: str) -> Piece:
 def _belongs(last: Piece, piece: Piece) -> bool:
     """Whether a block needs the one before it."""
     if piece.kind == "paragraph":
-        return piece.text[0].islower() or piece.text[0] == " "     # `where …`, or the rest of a list item
+        own = piece.text.startswith("rlcore") or (has_chinese(piece.text) and not has_chinese(last.text))
+        return not own and (piece.text[0].islower() or piece.text[0] == " ")       # `where …`, or a list item's rest
     if last.kind == "paragraph":
         return last.text.endswith(":") or piece.kind in ("math", "fence") or not _FULL_STOP.search(last.text)
     return piece.kind == last.kind == "item" or piece.text[0] == " "
@@ -216,7 +226,7 @@ def _sentences(text: str, words: int, relevance: Mapping[str, float]) -> Group:
 
 
 def _items(group: Group, words: int, relevance: Mapping[str, float]) -> Group:
-    """A list with its best items; numbers go where items are missing."""
+    """A list with its best items; where others are missing, numbers go and an ellipsis says so."""
     left = words - sum(piece.size for piece in group if piece.kind != "item")
     kept: set[int] = set()
     for place in sorted(range(len(group)), key=lambda place: -worth((group[place],), relevance)):
@@ -225,8 +235,10 @@ def _items(group: Group, words: int, relevance: Mapping[str, float]) -> Group:
             left -= group[place].size
     if len(kept) < 2:
         return ()                  # one item is no list
-    return tuple(Piece(piece.kind, re.sub(r"^(\s*)\d+[.)]", r"\1-", piece.text))
-                 for place, piece in enumerate(group) if place in kept or piece.kind != "item")
+    shown = [Piece(piece.kind, re.sub(r"^(\s*)\d+[.)]", r"\1-", piece.text))
+             for place, piece in enumerate(group) if place in kept or piece.kind != "item"]
+    end = 1 + max(place for place, piece in enumerate(shown) if piece.kind == "item")
+    return (*shown[:end], _MISSING, *shown[end:])
 
 
 def cited(group: Sequence[Piece], number: int) -> str:
@@ -234,7 +246,8 @@ def cited(group: Sequence[Piece], number: int) -> str:
     lines = [] if group[0].kind in ("paragraph", "item") else [f"From the source [{number}]:\n"]
     for place, piece in enumerate(group):
         apart = place > 0 and not piece.kind == group[place - 1].kind == "item"
-        text = _marked(piece.text, number) if piece.kind in ("paragraph", "item") else piece.text
+        plain = piece == _MISSING or piece.kind not in ("paragraph", "item")
+        text = piece.text if plain else _marked(piece.text, number)
         lines.append("\n" * apart + text)
     return "\n".join(lines)
 

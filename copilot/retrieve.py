@@ -18,7 +18,7 @@ from copilot.embed import Embedder, Vectors
 from copilot.index import FIELDS, Closeness, Index, quoted
 from copilot.library import Chunks, Library
 from copilot.rerank import Reranker
-from copilot.vocabulary import Asked, Term, Vocabulary
+from copilot.vocabulary import Asked, Term, Vocabulary, has_one
 from copilot.words import (
     STOPWORDS,
     Spelling,
@@ -37,13 +37,14 @@ _LEXICAL = 0.4                     # weight of the question's words in the relev
 _SAME = 0.8                        # share of common words from which two passages say the same
 _AGAIN = 24                        # best candidates that a cross-encoder reads again
 _TOP = 5                           # passages whose headings tell what the corpus says on a question
-_BIAS, _WEIGHTS = 8.83, (6.12, 7.23, 3.62, 1.08, 1.78)     # of the signs that the corpus covers a question
+_BIAS, _WEIGHTS = 11.31, (9.59, 8.97, 4.08, 0.47, 1.27, 0.5)    # of the signs that the corpus covers a question
 _COVERED = 0.5                     # evidence below this: the corpus does not cover the question
 _DEFINED = 2                       # terms of a Chinese question that its answer defines
 _OWN = 0.6                         # share of a Chinese question's pairs of characters from which a passage answers it
+_LONGER = 0.1                      # against a passage on a variant of what is asked: Double DQN for DQN
 _RRF = 60                          # reciprocal rank fusion's constant
 
-_NAME = re.compile(r"(?<![.?!:] )(?<!^)(?<![\w-])(?=[a-z]*[A-Z0-9])(?=\w*[A-Za-z])[\w-]{3,}(?![\w-])", re.ASCII)
+_NAME = re.compile(r"(?<![.?!:] )(?<!^)(?<![\w-])(?!\d)(?=[a-z]*[A-Z0-9])(?=\w*[A-Za-z])[\w-]{3,}(?![\w-])", re.ASCII)
 _DECIDES = re.compile(r"when (?:not )?to use", re.IGNORECASE)
 # What a question may ask for that one passage of a page has, and which passage that is.
 _ASKED: dict[str, tuple[re.Pattern[str], Callable[[Chunk], bool]]] = {
@@ -61,6 +62,7 @@ _ASKED: dict[str, tuple[re.Pattern[str], Callable[[Chunk], bool]]] = {
                 lambda chunk: "$$" in chunk.text and "quations" in ("", *chunk.heading_path)[-1]),
 }
 _DEFINES = re.compile(r"\W*(?:what(?:'s| is| are)|define|explain|describe|什么是)\s*(?:an?\s+|the\s+)?$", re.IGNORECASE)
+_DEFINES_CHINESE = re.compile("什么是|是什么|是啥|意思|含义|定义|解释|介绍|概念")
 _SOURCES = re.compile(r"sources|references|further reading|bibliography", re.IGNORECASE)
 
 
@@ -171,19 +173,20 @@ class Retriever:
         meaning = self._threads.submit(self._by_meaning, english)      # meanwhile:
         asked = self._vocabulary.read(question)
         if not self._recipe.expands:
-            asked = replace(asked, english=question, terms=())
+            asked = replace(asked, english=question, terms=(), told=False, longer=(), explained=frozenset())
         pairs = [word for word in content_words(question) if has_chinese(word)]
         counts, match, added = self._by_words(asked, pairs)
         # A word weighs by how few chunks have it; one that none has weighs most.
-        weights = {word: log((self.size + 1) / (count + 0.5)) for word, count in counts.items()}
+        weights = {word: log((self.size + 1) / (counts[word] + 0.5))
+                   for word in content_words(asked.english) if word not in asked.explained}
         sides = asked.sides if self._recipe.compares else ()
         facts, decisive = self._of(sides, self._key_facts), self._of(sides, self._decisive)
         terms = [self._defined[term.name] for term in asked.terms if term.name in self._defined]
-        definitions = terms[:_DEFINED] if has_chinese(question) else []
+        definitions = terms[:_DEFINED] if has_chinese(question) and (sides or _defines(asked)) else []
         single = {kind: tuple(self._single[kind][term.name] for term in asked.terms if term.name in self._single[kind])
                   for kind, (asks, _) in _ASKED.items() if asks.search(question)}
         needed = [place for places in single.values() for place in places]
-        ranking = self._rank(*meaning.result(), match, added, pairs, [*decisive, *needed])
+        ranking = self._rank(*meaning.result(), match, added, pairs, [*decisive, *needed], asked.longer)
         order = _distinct(ranking.scores, self._index.chunks) if self._recipe.distinct else iter(ranking.scores)
         places = self._ordered(asked.english, list(islice(order, max(limit, _AGAIN) if self._reranker else limit)))
         places = list(dict.fromkeys([*places[:limit], *facts, *decisive, *definitions, *needed]))
@@ -242,7 +245,7 @@ class Retriever:
         self, asked: Asked, pairs: Sequence[str],
     ) -> tuple[dict[str, int], dict[int, float], dict[int, float]]:
         """How many chunks have each word of a question, BM25 of the best ones, and of what people have added."""
-        own = content_words(asked.english)
+        own = content_words(f"{asked.english} {without_chinese(asked.question)}")
         counts = dict(zip(own, self._index.having([*map(quoted, own)]), strict=True))
         names = [word for term in asked.terms for word in content_words(term.name)]
         words = dict.fromkeys([*counts, *names])
@@ -254,7 +257,7 @@ class Retriever:
 
     def _rank(
         self, vector: Vectors, near: set[int], match: Mapping[int, float], added: Mapping[int, float],
-        pairs: Sequence[str], also: Iterable[int],
+        pairs: Sequence[str], also: Iterable[int], longer: Sequence[str],
     ) -> Ranking:
         """Words and meaning, each as a share of the best candidate's, added by weight; `also` is not ranked."""
         every = match.keys() | near
@@ -265,6 +268,8 @@ class Retriever:
         fused = self._fused(dense, sparse)
         for place in added.keys() & fused.keys():
             fused[place] += self._held(pairs, place)
+        for place in sorted(fused, key=fused.__getitem__)[-_AGAIN:]:
+            fused[place] -= _LONGER * has_one(longer, self._named_above(place))
         return Ranking(dict(sorted(fused.items(), key=lambda item: -item[1])), close)
 
     def _meaning(self, close: Closeness) -> float:
@@ -296,9 +301,9 @@ class Retriever:
         return found
 
     def _evidence(self, asked: Asked, weights: Mapping[str, float], ranking: Ranking) -> float:
-        """How surely the corpus covers a question, in [0, 1]: a logistic regression on `benchmarks/questions.jsonl`.
+        """How surely the corpus covers a question, in [0, 1]: a logistic regression.
 
-        Its bias is higher than fitted: questions from neighbouring fields are rare in that file.
+        Fitted on `benchmarks/questions.jsonl` and on more questions from neighbouring fields, which are rare in it.
         """
         if not ranking.scores:
             return 0.0
@@ -311,22 +316,27 @@ class Retriever:
         Similarity alone misleads: a long question about something else may lie nearer than a short one about this
         corpus, and what other fields ask is often said in passing. So it also counts what share of the question's
         words, rare ones first, the best passage has, how many of the best are headed by the rarest, which mostly is
-        what the question is about, and how many of the corpus's terms it names.
+        what the question is about, how many of the corpus's terms it names, and whether it tells one in everyday words.
         """
         close = [ranking.close[place] for place in ranking.scores]
         top = list(ranking.scores)[:_TOP]
+        weights = {word: weight for word, weight in weights.items() if not word[0].isdigit()}  # `200k` is no subject
         held = sum(weight for word, weight in weights.items() if self._index.among(quoted(word), top[:1]))
         rarest = stem(max(weights, key=weights.__getitem__, default=""))
         return (max(one.passage for one in close), max(one.heading for one in close),
                 held / sum(weights.values()) if weights else 0.0,
                 sum(rarest in self._head(place) for place in top) / _TOP,
-                min(len(asked.terms), 3))
+                min(len(asked.terms), 3), asked.told)
 
     def _head(self, place: int) -> frozenset[str]:
         """The stems of what stands above a chunk, and of what its page is about."""
         chunk = self._index.chunks[place]
         page = self._index.documents[chunk.doc_path]
         return _stems(" ".join((page.title, *chunk.heading_path, *page.subjects)))
+
+    def _named_above(self, place: int) -> str:
+        chunk = self._index.chunks[place]
+        return "\n".join([*self._index.documents[chunk.doc_path].names[:1], *chunk.heading_path[-1:]])
 
     def _of(self, sides: Sequence[Term], known: Mapping[str, int]) -> list[int]:
         """The place that is known for each side; none if one side has none."""
@@ -354,6 +364,12 @@ def _by_rank(scores: Mapping[int, float]) -> dict[int, float]:
     """Scores by rank alone, the best 1; nothing for what a search did not find."""
     found = sorted((place for place, score in scores.items() if score > 0), key=lambda place: -scores[place])
     return dict.fromkeys(scores, 0.0) | {place: (_RRF + 1) / (_RRF + rank) for rank, place in enumerate(found, start=1)}
+
+
+def _defines(asked: Asked) -> bool:
+    """Whether a Chinese question wants to know what its terms mean: it says so, or is nothing but terms."""
+    named = stems(" ".join(term.name for term in asked.terms))
+    return bool(_DEFINES_CHINESE.search(asked.question)) or stems(asked.english) <= named
 
 
 def _names(question: str) -> list[str]:

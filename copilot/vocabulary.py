@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import pairwise
 
 from copilot.chunk import Chunk
 from copilot.corpus import Document
-from copilot.words import CHINESE, CHINESE_STOPWORDS, STOPWORDS, has_chinese
+from copilot.lexicon import CALLED, SETTINGS
+from copilot.words import CHINESE, CHINESE_STOPWORDS, STOPWORDS, content_words, has_chinese, meant, spelt_out, stems
 from rlcore.catalog import ENVIRONMENTS
 
 _COMPARES = re.compile(
@@ -21,6 +22,9 @@ _BETWEEN = re.compile(
     r"\W*(?:\w+\W+){0,2}(?:and|or|vs|versus|over|than|to|from|with|of|和|与|跟|还是|比|、|,|/)(?:\W+\w+){0,2}?\W*",
     re.IGNORECASE)
 _LISTED = re.compile(r"[\s,/、]*(?:and|or|vs\.?|versus|和|与|跟|还是|比)?[\s,/、]*", re.IGNORECASE)   # before a third
+_ACRONYM = re.compile("[A-Z][A-Z0-9]")
+_IDENTIFIER = re.compile(r"(?<![\w.])[A-Za-z]+(?:_[A-Za-z]+)+(?!\w)")
+_WORD = re.compile(r"[\w+]+")
 _SIDES = 4                         # as many columns can be read side by side
 _CALLED = re.compile(r"\*(?:Chinese|Also):\*([^*·\n]+)")
 
@@ -37,10 +41,14 @@ class Term:
 class Asked:
     """A question as the search needs it."""
 
+    question: str
     english: str                   # Chinese that nothing translates is still in it
     terms: tuple[Term, ...]
     subjects: frozenset[str]       # what else it names that pages are about, such as `tensorboard`
+    told: bool                     # whether it tells what happens in everyday words that the corpus has a name for
     sides: tuple[Term, ...]        # the two to four that it compares; empty if it does not compare
+    longer: tuple[str, ...]        # what else the corpus has a name for that has the name of one of the terms in it
+    explained: frozenset[str]      # words of settings' names, beside which `english` has what pages call them
 
 
 class Vocabulary:
@@ -55,11 +63,13 @@ class Vocabulary:
         terms = [*papers, *glossary, *places]
         self._by_form = {form.lower(): term for term in reversed(terms) for form in term.forms}
         self._by_form |= {term.name.lower(): term for term in reversed(terms)}     # its own name before another's alias
+        self._by_padded = {_padded(form): term for form, term in self._by_form.items() if form.isascii()}
+        self._variants: dict[Term, list[tuple[str, Term]]] = {}    # as they are asked for
         self._subjects = {subject.lower() for page in documents for subject in page.subjects}
         chinese = {form: term.name for form, term in self._by_form.items() if has_chinese(form)}
         self._translated = dict.fromkeys(CHINESE_STOPWORDS, "") | CHINESE | chinese
         known = "|".join(map(re.escape, sorted(self._translated, key=len, reverse=True)))
-        self._segments = re.compile(rf"{known}|[A-Za-z0-9][A-Za-z0-9_.+-]*|.", re.IGNORECASE)
+        self._segments = re.compile(rf"{known}|(?:(?<![A-Za-z0-9])-)?[A-Za-z0-9][A-Za-z0-9_.+-]*|.", re.IGNORECASE)
 
     def read(self, question: str) -> Asked:
         """What a question asks for."""
@@ -68,14 +78,62 @@ class Vocabulary:
         english, terms = self.english(question), tuple(dict.fromkeys(term for term, _ in mentions))
         subjects = {match.group().lower() for match in _found(self._subjects, english)}
         subjects -= {form.lower() for term in terms for form in term.forms}
-        return Asked(english, terms, frozenset(subjects), _sides(question, mentions))
+        return Asked(question, english, terms, frozenset(subjects), bool(meant(english)), _sides(question, mentions),
+                     self._longer(terms, english), _explained(question))
+
+    def _longer(self, terms: Sequence[Term], english: str) -> tuple[str, ...]:
+        """What other terms are called that have the name of one of these in it, unless the question says all of it."""
+        said = stems(english)
+        return tuple(form for term in terms if _ACRONYM.search(term.name) for form, other in self._held_by(term)
+                     if other not in terms and not stems(form) <= said)
+
+    def _held_by(self, term: Term) -> list[tuple[str, Term]]:
+        if term not in self._variants:
+            own = [_padded(form) for form in term.forms]
+            self._variants[term] = [(form, other) for form, other in self._by_padded.items()
+                                    if other != term and any(name in form and name != form for name in own)]
+        return self._variants[term]
 
     def english(self, question: str) -> str:
-        """The question itself; a Chinese one in English, word for word."""
-        if not has_chinese(question):
-            return question
-        words = (match.group() for match in self._segments.finditer(question))
-        return " ".join(self._translated.get(word.lower(), word) for word in words)
+        """The question with what the corpus calls that which it tells; a Chinese one in English, word for word."""
+        english = question
+        if has_chinese(question):
+            words = (match.group() for match in self._segments.finditer(question))
+            english = " ".join(filter(str.strip, (self._translated.get(word.lower(), word) for word in words)))
+        return "; ".join([_with_settings(spelt_out(english)), *meant(english)])
+
+
+def _with_settings(text: str) -> str:
+    """The text with what pages call the settings that it names as code does: `ent_coef`, `buffer_size`."""
+    return _IDENTIFIER.sub(lambda name: f"{name.group()} ({called})" if (called := _called_setting(name))
+                           else name.group(), text)
+
+
+def _explained(text: str) -> frozenset[str]:
+    return frozenset(word for name in _IDENTIFIER.finditer(text) if _called_setting(name)
+                     for word in content_words(name.group()))
+
+
+def _called_setting(name: re.Match[str]) -> str:
+    return _settings().get(name.group().lower().replace("_", " "), "")
+
+
+@cache
+def _settings() -> dict[str, str]:
+    """What pages call the settings, by each of their names."""
+    return {alias: CALLED.get(name, name.replace("_", " ")) for name, aliases in reversed(SETTINGS.items())
+            for alias in [name.replace("_", " "), *aliases.split(" | ")]}
+
+
+def has_one(forms: Iterable[str], text: str) -> bool:
+    """Whether a text has one of some forms that `Asked.longer` gives."""
+    padded = _padded(text)
+    return any(form in padded for form in forms)
+
+
+def _padded(text: str) -> str:
+    """The lower-case words, each between blanks."""
+    return f" {' '.join(_WORD.findall(text.lower()))} "
 
 
 def without(text: str, term: Term) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from copilot.index import open_index
-from copilot.retrieve import Retriever
+from copilot.retrieve import Recipe, Retriever
 from copilot.vocabulary import Vocabulary
 from copilot.words import content_words
 from tests.copilot.fakes import WordEmbedder, write_corpus
@@ -42,6 +42,84 @@ def test_a_chinese_question_is_read_in_english(found):
 
 def test_chinese_that_nothing_translates_counts_against_the_corpus(found):
     assert found("红烧肉怎么做").evidence < 0.1 < 0.5 < found("PPO 的截断和价值函数").evidence
+
+
+@pytest.fixture(scope="module")
+def vocabulary(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("vocabulary")
+    index = open_index(write_corpus(folder / "corpus"), folder / "index", WordEmbedder())
+    return Vocabulary(list(index.documents.values()), index.chunks)
+
+
+@pytest.mark.parametrize(("question", "english"), [
+    ("怎么写 DQN 的训练循环", "how to write DQN training loop"),
+    ("循环网络", "recurrent network"),
+    ("得分没有提高", "score does not improve"),
+    ("动作只输出-1或者1", "action only output -1 or 1; actions saturate at the bounds"),
+    ("机器人一直抖", "robot always jitter; jittery actions, smooth control"),
+])
+def test_chinese_is_read_by_its_longest_words_and_tells_what_english_tells(vocabulary, question, english):
+    assert vocabulary.english(question) == english
+
+
+@pytest.mark.parametrize(("question", "english"), [
+    ("vf_coef", "vf_coef (value coefficient)"),
+    ("buffer_size of SAC", "buffer_size (replay buffer size, capacity) of SAC"),
+    ("approx_kl and self.ent_coef", "approx_kl and self.ent_coef"),
+])
+def test_the_names_that_libraries_give_to_settings_are_explained(vocabulary, question, english):
+    assert vocabulary.english(question) == english
+
+
+def test_a_story_that_means_a_term_is_told_from_one_that_means_none(vocabulary):
+    assert vocabulary.read("机器人一直抖").told and not vocabulary.read("机器人").told
+
+
+def test_a_story_in_everyday_words_finds_the_passage_that_never_uses_them(tmp_path):
+    pages = {"faq/a.md": "# A\n\n## How do I handle a sparse reward?\nShape it.\n",
+             "faq/b.md": "# B\n\n## Which robots are there?\nMany, some with an arm.\n"}
+    finds = retriever(tmp_path, pages).find
+    story = finds("My robot arm only gets a point when the door is open.")
+    assert story.passages[0].page.path == "faq/a.md"
+    assert story.evidence > 10 * finds("My robot arm opens the door with a key.").evidence
+
+
+def test_a_settings_name_in_code_is_no_word_that_the_corpus_lacks(tmp_path):
+    pages = {"faq/a.md": "# A\n\n## What does the entropy coefficient do?\nIt weighs the entropy.\n"}
+    finds = retriever(tmp_path, pages).find
+    assert finds("ent_coef").covered and finds("ent_coef").unknown == ()
+    assert not finds("ent_cxef").covered
+
+
+def test_an_abbreviation_also_finds_what_is_written_in_short(tmp_path):
+    pages = {"faq/a.md": "# A\n\n## Hosts\nRun on two.\n", "faq/b.md": "# B\n\n## Warm-up\nBegin with lr 0.\n"}
+    index = open_index(write_corpus(tmp_path / "corpus", pages), tmp_path / "index", WordEmbedder())
+    best = Retriever(index, WordEmbedder(), Recipe(dense=0.0)).find("lr").passages[0]
+    assert best.page.path == "faq/b.md"
+
+
+def test_sizes_and_counts_are_neither_names_nor_what_a_question_is_about(found):
+    plain, sized = found("PPO clips at some height"), found("PPO clips at 4x84x84 200k some height")
+    assert sized.unknown == ()
+    assert sized.evidence == pytest.approx(plain.evidence)
+
+
+@pytest.mark.parametrize(("question", "defines"), [
+    ("什么是价值函数?", True),
+    ("价值函数", True),
+    ("价值函数的损失爆炸怎么办", False),
+])
+def test_a_chinese_question_gets_definitions_only_if_it_asks_for_them(found, question, defines):
+    assert bool(found(question).definitions) is defines
+
+
+def test_a_variant_of_what_is_asked_comes_behind_it_unless_it_is_asked_for(tmp_path):
+    pages = {"glossary.md": "# Glossary\n\n### DQN\nx.\n\n### Double DQN\ny.\n",
+             "faq/a.md": "# A\n\n## Why does Double DQN have a target network?\nIt has two networks.\n",
+             "faq/b.md": "# B\n\n## Why does DQN have a frozen target network?\nIt has two networks and more.\n"}
+    finds = retriever(tmp_path, pages).find
+    assert finds("Why does DQN have a target network?").passages[0].page.path == "faq/b.md"
+    assert finds("Why does Double DQN have a target network?").passages[0].page.path == "faq/a.md"
 
 
 def test_a_comparison_brings_both_sides_and_their_facts(found):
@@ -96,6 +174,17 @@ def test_abbreviations_that_are_words_count_only_in_capitals(tmp_path, question,
         tmp_path / "i", WordEmbedder())
     read = Vocabulary(list(index.documents.values()), index.chunks).read(question)
     assert [term.name.split(" (")[0] for term in read.terms] == terms
+
+
+@pytest.mark.parametrize(("question", "longer"), [
+    ("Why does DQN work?", (" double dqn ",)),
+    ("Does a DQN that is double work?", ()),
+    ("Is Double DQN better than DQN?", ()),
+])
+def test_a_longer_name_is_another_matter_unless_all_its_words_are_said(tmp_path, question, longer):
+    text = "# Glossary\n\n### DQN\nx.\n\n### Double DQN\ny.\n"
+    index = open_index(write_corpus(tmp_path / "c", {"glossary.md": text}), tmp_path / "i", WordEmbedder())
+    assert Vocabulary(list(index.documents.values()), index.chunks).read(question).longer == longer
 
 
 @pytest.mark.parametrize(("question", "sides"), [

@@ -1,8 +1,8 @@
-"""Misspelt words: what they should be, and which are none."""
+"""Words: misspelt ones, what is written in short, what is told in everyday words, and Chinese ones."""
 
 import pytest
 
-from copilot.words import Spelling, plain_words, respelt
+from copilot.words import CHINESE, Spelling, meant, plain_words, respelt, spelt_out
 
 HEADINGS = "What is a value? The value of a policy. Entropy coefficient. Police the bread of Carlo. Learning"
 
@@ -37,3 +37,44 @@ def test_names_and_parts_of_names_are_no_plain_words():
     assert plain_words("tune Vlaue vlaue_net, vlaue-net vlaue2 and model.vlaue, then vlaue.") == [
         "tune", "and", "then", "vlaue"]
     assert respelt("vlaue_net has a vlaue.", {"vlaue": "value"}) == "vlaue_net has a value."
+
+
+@pytest.mark.parametrize(("told", "term"), [
+    ("They only get a point when the ball is in", "sparse reward"),
+    ("there is 1 at the door and 0 everywhere else", "sparse reward"),
+    ("It succeeds once in 5000", "sparse reward"),
+    ("we stop every match after 300 moves", "truncation at the time limit"),
+    ("its legs trembled", "jittery actions, smooth control"),
+    ("everything was going fine until midnight", "reward goes up and then collapses"),
+    ("the output is always -1 or 1", "actions saturate at the bounds"),
+])
+def test_what_is_told_in_everyday_words_gets_the_corpus_word_for_it(told, term):
+    assert term in meant(told)
+
+
+@pytest.mark.parametrize("said", [
+    "What is a value function?",
+    "only the learning rate was changed, and I do not know whether any point of the curve matters when",     # too far
+    "points only",                 # the wrong order
+    "we stop after lunch",         # no number
+])
+def test_what_tells_nothing_gets_no_word(said):
+    assert meant(said) == []
+
+
+@pytest.mark.parametrize(("short", "full"), [
+    ("lr for PPO?", "learning rate for PPO?"),
+    ("ent  coef and obs norm", "entropy coefficient and observation normalisation"),
+    ("the grad norm of the env", "the gradient norm of the environment"),
+    ("env.step(action), lr_schedule, my-env, envy", "env.step(action), lr_schedule, my-env, envy"),
+])
+def test_what_is_written_in_short_is_spelt_out_but_not_within_names(short, full):
+    assert spelt_out(short) == full
+
+
+def test_every_chinese_word_is_translated_once():
+    from copilot.words import _CHINESE
+
+    entries = [entry.split() for entry in _CHINESE.split("|")]
+    assert all(len(entry) > 1 for entry in entries)
+    assert len(entries) == len(CHINESE)

@@ -28,8 +28,8 @@ RERANKED = "ours + cross-encoder"
 _TOP = (1, 3, 5)
 _SIZE, _OVERLAP, _PIECES = 1000, 200, 4        # LocalGPT's splitter, in characters, and its k
 
-_PLAIN = Recipe(fields=(0.0, 0.0, 0.0, 1.0), statements=0.0, headings=0.0, asked=0.0, expands=False, compares=False,
-                distinct=False)
+_PLAIN = Recipe(fields=(0.0, 0.0, 0.0, 1.0), statements=0.0, headings=0.0, asked=0.0, told=0.0, expands=False,
+                compares=False, distinct=False)
 RECIPES: dict[str, Recipe] = {
     "BM25": replace(_PLAIN, dense=0.0),
     "dense": replace(_PLAIN, dense=1.0),
@@ -39,7 +39,7 @@ RECIPES: dict[str, Recipe] = {
     "ours + field weights 3, 4, 2, 1": Recipe(fields=(3.0, 4.0, 2.0, 1.0)),
     "ours − statement vectors": Recipe(statements=0.0),
     "ours − heading vectors": Recipe(headings=0.0),
-    "ours − FAQ prior": Recipe(asked=0.0),
+    "ours − FAQ prior": Recipe(asked=0.0, told=0.0),
     "ours − glossary and Chinese": Recipe(expands=False),
     "ours − comparison sides": Recipe(compares=False),
     "ours − dropping repetitions": Recipe(distinct=False),

@@ -201,7 +201,8 @@ def _begin(draft: _Draft) -> None:
 def _lead(found: Found) -> int | None:
     """The passage that answers: the best that begins with a paragraph, and with no yes or no to another question.
 
-    Of a comparison one on both sides; None if it has none of those, but a table.
+    A follow-up is answered by what has not been said, if there is any; a comparison by one on both sides, and by None
+    if it has none of those, but a table.
     """
     question = found.english or found.question
     able = [place for place, passage in enumerate(found.passages) if not passage.chunk.is_facts
@@ -210,7 +211,18 @@ def _lead(found: Found) -> int | None:
     if found.sides:
         both = [place for place in able if all(_mentions(found.passages[place], side) for side in found.sides)]
         able = both if both or found.facts else able
+    able = [place for place in able if not _heard(found, place)] or able
     return max(able, key=lambda place: _value(found, place), default=None if found.sides else 0)
+
+
+def _heard(found: Found, place: int) -> bool:
+    """Whether the answer that a follow-up comes after has said how a passage begins."""
+    begins = sentences(_text(groups(found.passages[place].chunk.text)[0]))[-1]
+    return _bare(begins) in _bare(found.before)
+
+
+def _bare(text: str) -> str:
+    return re.sub(r"\[\d+\]|[*\s]", "", text)
 
 
 def _value(found: Found, place: int) -> float:

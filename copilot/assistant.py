@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from copilot import cite
@@ -120,7 +120,9 @@ class Assistant:
 
     def find(self, question: str, history: Sequence[tuple[str, str]] = ()) -> Found:
         """What the corpus has on a question that may follow up on earlier ones."""
-        return self.retriever.find(standalone(question, history, self.retriever.named))
+        whole = standalone(question, history, self.retriever.named)
+        found = self.retriever.find(whole)
+        return found if whole == question else replace(found, before=history[-1][1])
 
     def reply(self, question: str, found: Found, history: Sequence[tuple[str, str]] = ()) -> Iterator[Reply]:
         """The reply to a question from what was found; the last one is done."""

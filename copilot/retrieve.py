@@ -41,6 +41,7 @@ _BIAS, _WEIGHTS = 11.31, (9.59, 8.97, 4.08, 0.47, 1.27, 0.5)    # of the signs t
 _COVERED = 0.5                     # evidence below this: the corpus does not cover the question
 _DEFINED = 2                       # terms of a Chinese question that its answer defines
 _OWN = 0.6                         # share of a Chinese question's pairs of characters from which a passage answers it
+_LONG = 10                         # words of a question, those that every question has aside, that tells a case
 _LONGER = 0.1                      # against a passage on a variant of what is asked: Double DQN for DQN
 _RRF = 60                          # reciprocal rank fusion's constant
 
@@ -75,6 +76,7 @@ class Recipe:
     statements: float = 0.3        # of its best statements in a passage's meaning
     headings: float = 0.3          # of its heading; the passage as a whole has the rest
     asked: float = 0.03            # for an entry of the FAQ: it is written as people ask
+    told: float = 0.08             # as much more if the question is long: it tells a case, as those entries do
     fusion: Literal["normalised", "rrf"] = "normalised"
     expands: bool = True           # glossary: other names' main name, Chinese into English
     compares: bool = True          # a comparison also gets facts on each side, and what says when to use it
@@ -110,6 +112,7 @@ class Found:
     definitions: tuple[int, ...] = ()      # the places of what the glossary says on the terms of a Chinese question
     unknown: tuple[str, ...] = ()  # the names in the question that no passage of the corpus has
     english: str = ""              # the question in English, as far as words are known
+    before: str = ""               # the answer that a follow-up comes after
     asked: Mapping[str, tuple[int, ...]] = field(default_factory=dict)     # who asks for a `value`, a `publication` or
                                    # a `formula`: the places of what its subjects' own pages have of it
 
@@ -186,7 +189,7 @@ class Retriever:
         single = {kind: tuple(self._single[kind][term.name] for term in asked.terms if term.name in self._single[kind])
                   for kind, (asks, _) in _ASKED.items() if asks.search(question)}
         needed = [place for places in single.values() for place in places]
-        ranking = self._rank(*meaning.result(), match, added, pairs, [*decisive, *needed], asked.longer)
+        ranking = self._rank(*meaning.result(), match, added, pairs, [*decisive, *needed], asked)
         order = _distinct(ranking.scores, self._index.chunks) if self._recipe.distinct else iter(ranking.scores)
         places = self._ordered(asked.english, list(islice(order, max(limit, _AGAIN) if self._reranker else limit)))
         places = list(dict.fromkeys([*places[:limit], *facts, *decisive, *definitions, *needed]))
@@ -257,7 +260,7 @@ class Retriever:
 
     def _rank(
         self, vector: Vectors, near: set[int], match: Mapping[int, float], added: Mapping[int, float],
-        pairs: Sequence[str], also: Iterable[int], longer: Sequence[str],
+        pairs: Sequence[str], also: Iterable[int], asked: Asked,
     ) -> Ranking:
         """Words and meaning, each as a share of the best candidate's, added by weight; `also` is not ranked."""
         every = match.keys() | near
@@ -266,10 +269,13 @@ class Retriever:
         dense = {place: self._meaning(close[place]) for place in sorted(candidates)}
         sparse = {place: match.get(place, 0.0) for place in dense}
         fused = self._fused(dense, sparse)
+        likely = self._recipe.asked + self._recipe.told * (len(content_words(asked.english)) >= _LONG)
+        for place in self._faq & fused.keys():
+            fused[place] += likely
         for place in added.keys() & fused.keys():
             fused[place] += self._held(pairs, place)
         for place in sorted(fused, key=fused.__getitem__)[-_AGAIN:]:
-            fused[place] -= _LONGER * has_one(longer, self._named_above(place))
+            fused[place] -= _LONGER * has_one(asked.longer, self._named_above(place))
         return Ranking(dict(sorted(fused.items(), key=lambda item: -item[1])), close)
 
     def _meaning(self, close: Closeness) -> float:
@@ -282,8 +288,7 @@ class Retriever:
         share = self._recipe.dense
         one, other = (_by_rank, _by_rank) if self._recipe.fusion == "rrf" else (_by_best, _by_best)
         meaning, words = one(dense), other(sparse)
-        return {place: share * meaning[place] + (1 - share) * words[place] + self._recipe.asked * (place in self._faq)
-                for place in dense}
+        return {place: share * meaning[place] + (1 - share) * words[place] for place in dense}
 
     def _relevance(
         self, places: Iterable[int], ranking: Ranking, weights: Mapping[str, float],

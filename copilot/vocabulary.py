@@ -73,13 +73,18 @@ class Vocabulary:
 
     def read(self, question: str) -> Asked:
         """What a question asks for."""
-        mentions = [(self._by_form[match.group().lower()], match) for match in _found(self._by_form, question)
-                    if match.group().lower() not in STOPWORDS or match.group().isupper()]
+        mentions = self._mentions(question)
         english, terms = self.english(question), tuple(dict.fromkeys(term for term, _ in mentions))
         subjects = {match.group().lower() for match in _found(self._subjects, english)}
         subjects -= {form.lower() for term in terms for form in term.forms}
         return Asked(question, english, terms, frozenset(subjects), bool(meant(english)), _sides(question, mentions),
                      self._longer(terms, english), _explained(question))
+
+    def _mentions(self, question: str) -> list[tuple[Term, re.Match[str]]]:
+        """The terms that a question names. `her` is HER in capitals, or as the last word where none says anything."""
+        last = len(question.rstrip(" ?.!")) if not content_words(question) else -1
+        return [(self._by_form[match.group().lower()], match) for match in _found(self._by_form, question)
+                if match.group().lower() not in STOPWORDS or match.group().isupper() or match.end() == last]
 
     def _longer(self, terms: Sequence[Term], english: str) -> tuple[str, ...]:
         """What other terms are called that have the name of one of these in it, unless the question says all of it."""
@@ -97,8 +102,11 @@ class Vocabulary:
     def english(self, question: str) -> str:
         """The question with what the corpus calls that which it tells; a Chinese one in English, word for word."""
         english = question
+        for term, match in reversed(self._mentions(question)):     # HER is no word to a search, but its long name is
+            if match.group().lower() in STOPWORDS and (name := max(term.forms, key=len)) != match.group():
+                english = f"{english[:match.end()]} ({name}){english[match.end():]}"
         if has_chinese(question):
-            words = (match.group() for match in self._segments.finditer(question))
+            words = (match.group() for match in self._segments.finditer(english))
             english = " ".join(filter(str.strip, (self._translated.get(word.lower(), word) for word in words)))
         return "; ".join([_with_settings(spelt_out(english)), *meant(english)])
 

@@ -495,3 +495,13 @@ def test_the_ellipsis_of_a_list_stands_behind_its_last_item():
     steps = groups("Do this:\n\n- One thing.\n- Another thing.\n- A third thing.\n\n  It rests here.")
     (group,) = chosen(steps, 12, {})
     assert [piece.text for piece in group[-2:]] == ["- …", "  It rests here."]
+
+
+def test_a_follow_up_is_led_by_what_has_not_just_been_said(broad):
+    question = "Why are my losses NaN?"
+    found = broad.find(question)
+    first = compose(found)
+    again = compose(replace(found, before=first))
+    assert first.split("\n\n")[0] != again.split("\n\n")[0]
+    assert broad.find(question).before == ""
+    assert broad.find("why?", [(question, first)]).before == first

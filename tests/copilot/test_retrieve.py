@@ -165,6 +165,7 @@ def test_what_says_the_same_is_found_once(tmp_path):
 @pytest.mark.parametrize(("question", "terms"), [
     ("does HER paper use PER?", ["Hindsight", "PER"]),
     ("she lost her card per accident", []),
+    ("what is per?", ["PER"]),
     ("TDs", ["TD"]),
     ("LunarLander-v3 crashes", ["Lunar Lander"]),
 ])
@@ -174,6 +175,7 @@ def test_abbreviations_that_are_words_count_only_in_capitals(tmp_path, question,
         tmp_path / "i", WordEmbedder())
     read = Vocabulary(list(index.documents.values()), index.chunks).read(question)
     assert [term.name.split(" (")[0] for term in read.terms] == terms
+    assert ("prioritized replay" in read.english) == ("PER" in terms)    # of which a search knows the words
 
 
 @pytest.mark.parametrize(("question", "longer"), [
@@ -205,3 +207,15 @@ def test_a_comparison_has_up_to_four_sides(tmp_path, question, sides):
 def test_content_words_leave_out_what_every_question_has():
     assert content_words("How do I use the Q-learning update, please?") == ["q-learning", "learning", "update"]
     assert content_words("价值函数") == ["价值", "值函", "函数"]
+
+
+@pytest.mark.parametrize(("question", "first"), [
+    ("ratio", "docs/ratio.md"),
+    ("the ratio of my agent falls on a slope whenever the robot turns left near walls although nothing else changes "
+     "between episodes", "faq/ratio.md"),
+])
+def test_a_long_question_tells_a_case_which_the_faq_does_too(tmp_path, question, first):
+    words = "The ratio falls here and there. " * 3
+    pages = {"docs/ratio.md": f"# Ratio\n\n## Ratio\n\n{words}Walls.\n",
+             "faq/ratio.md": f"# FAQ: It falls\n\n## Falls\n\n{words}\n"}
+    assert retriever(tmp_path, pages).find(question).passages[0].page.path == first

@@ -306,10 +306,7 @@ class Retriever:
         return found
 
     def _evidence(self, asked: Asked, weights: Mapping[str, float], ranking: Ranking) -> float:
-        """How surely the corpus covers a question, in [0, 1]: a logistic regression.
-
-        Fitted on `benchmarks/questions.jsonl` and on more questions from neighbouring fields, which are rare in it.
-        """
+        """How surely the corpus covers a question, in [0, 1]: a logistic regression on `benchmarks/questions.jsonl`."""
         if not ranking.scores:
             return 0.0
         signs = self._signs(asked, weights, ranking)

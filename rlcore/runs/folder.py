@@ -227,7 +227,7 @@ def open_run(path: Path) -> Run:
 
 def list_runs(root: Path = RUNS) -> list[Run]:
     """All runs under a folder, newest first."""
-    found = [open_run(file.parent) for file in root.glob("*/status.json")]
+    found = [open_run(file.parent) for file in root.glob("[!.]*/status.json")]    # one being deleted begins with a dot
     return sorted(found, key=lambda run: run.started, reverse=True)
 
 
@@ -272,4 +272,6 @@ def delete(path: Path) -> None:
     run = open_run(path)
     if run.state in _ALIVE:
         raise ConfigError(f"{run.id} is still {run.state}. Stop it first.")
-    shutil.rmtree(path)
+    gone = path.with_name(f".{path.name}.deleted")
+    path.rename(gone)  # first, because whoever waits for the run's process may be about to write its last status
+    shutil.rmtree(gone)

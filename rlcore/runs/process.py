@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -99,9 +100,10 @@ def _train(path: Path, arguments: list[str], status: Status) -> None:
 def _wait(path: Path, process: subprocess.Popen[bytes]) -> None:
     """Take the ended process off the system's list. One that never came to train has failed, and its log says why."""
     code = process.wait()
-    if (path / "status.json").exists() and (status := open_run(path).status).state == "starting":
-        said = tail_log(path, 1) or f"The script ended with status {code} before it trained."
-        write_status(path, replace(status, state="failed", message=said))
+    with contextlib.suppress(ConfigError, FileNotFoundError):  # the run has been deleted
+        if (status := open_run(path).status).state == "starting":
+            said = tail_log(path, 1) or f"The script ended with status {code} before it trained."
+            write_status(path, replace(status, state="failed", message=said))
 
 
 def _start(path: Path, arguments: list[str], log: str) -> subprocess.Popen[bytes]:

@@ -3,12 +3,14 @@
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -18,6 +20,7 @@ from rlcore import checkpoint, runs
 from rlcore.config import ConfigError
 from rlcore.evaluation.evaluate import evaluate
 from rlcore.runs import Status, delete, list_runs, new_folder, open_run, read_metrics, tail_log, write_status
+from rlcore.runs.process import _wait
 
 SCRIPT = """
 import rlcore as rl
@@ -280,6 +283,21 @@ def test_a_script_that_fails_before_it_trains_is_not_starting_for_ever(launched:
     until(lambda: open_run(path).state in ("failed", "interrupted"), "the failure to be noticed", seconds=20)
     assert "no such module" in tail_log(path)
     delete(path)
+
+
+def test_a_run_can_be_deleted_while_its_last_status_is_being_written(monkeypatch: pytest.MonkeyPatch):
+    path = run_folder("begun", Status("starting", *a_dead_process()))
+    waiting = subprocess.Popen([sys.executable, "-c", "pass"])
+    waiting.wait()
+
+    def remove(folder: Path) -> None:
+        _wait(path, waiting)    # it writes what became of the run where that was
+        assert list_runs(folder.parent) == []
+        shutil.rmtree(folder)
+
+    monkeypatch.setattr("rlcore.runs.folder.shutil", SimpleNamespace(rmtree=remove))
+    delete(path)
+    assert list(path.parent.iterdir()) == []
 
 
 def test_a_stop_right_after_the_launch_is_honoured(launched: Callable[..., Path]):

@@ -211,7 +211,8 @@ def _lead(found: Found) -> int | None:
     if found.sides:
         both = [place for place in able if all(_mentions(found.passages[place], side) for side in found.sides)]
         able = both if both or found.facts else able
-    able = [place for place in able if not _heard(found, place)] or able
+    if found.before:
+        able = [place for place in able if not _heard(found, place)] or able
     return max(able, key=lambda place: _value(found, place), default=None if found.sides else 0)
 
 

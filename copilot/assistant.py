@@ -148,11 +148,10 @@ class Assistant:
 
     def _changed(self, question: str, history: Sequence[tuple[str, str]]) -> str | None:
         """The order of earlier messages with this one's changes; None if they did not order or it changes nothing."""
-        order, changed = None, None
-        for said in [*(earlier for earlier, _ in history[-_RECALLED:]), question]:
-            changed = amended(order, said) if order and not plan_from_text(said) else None
-            order = changed or (said if plan_from_text(said) else None)
-        return changed
+        order = None
+        for said in (earlier for earlier, _ in history[-_RECALLED:]):
+            order = said if plan_from_text(said) else amended(order, said) if order else None
+        return amended(order, question) if order and not plan_from_text(question) else None
 
     def _about(self, plan: TrainingPlan | Refusal, order: str) -> str:
         """What a request for training came to, in words; with the script if that is asked for or no page shows it."""

@@ -172,11 +172,10 @@ class Retriever:
         self._index.refresh()
         if repairs := self._repairs(question):
             return replace(self.find(respelt(question, repairs), limit), question=question)
-        english = self._vocabulary.english(question) if self._recipe.expands else question
-        meaning = self._threads.submit(self._by_meaning, english)      # meanwhile:
         asked = self._vocabulary.read(question)
         if not self._recipe.expands:
             asked = replace(asked, english=question, terms=(), told=False, longer=(), explained=frozenset())
+        meaning = self._threads.submit(self._by_meaning, asked.english)    # meanwhile:
         pairs = [word for word in content_words(question) if has_chinese(word)]
         counts, match, added = self._by_words(asked, pairs)
         # A word weighs by how few chunks have it; one that none has weighs most.

@@ -44,7 +44,6 @@ class Asked:
     question: str
     english: str                   # Chinese that nothing translates is still in it
     terms: tuple[Term, ...]
-    subjects: frozenset[str]       # what else it names that pages are about, such as `tensorboard`
     told: bool                     # whether it tells what happens in everyday words that the corpus has a name for
     sides: tuple[Term, ...]        # the two to four that it compares; empty if it does not compare
     longer: tuple[str, ...]        # what else the corpus has a name for that has the name of one of the terms in it
@@ -65,7 +64,6 @@ class Vocabulary:
         self._by_form |= {term.name.lower(): term for term in reversed(terms)}     # its own name before another's alias
         self._by_padded = {_padded(form): term for form, term in self._by_form.items() if form.isascii()}
         self._variants: dict[Term, list[tuple[str, Term]]] = {}    # as they are asked for
-        self._subjects = {subject.lower() for page in documents for subject in page.subjects}
         chinese = {form: term.name for form, term in self._by_form.items() if has_chinese(form)}
         self._translated = dict.fromkeys(CHINESE_STOPWORDS, "") | CHINESE | chinese
         known = "|".join(map(re.escape, sorted(self._translated, key=len, reverse=True)))
@@ -75,9 +73,7 @@ class Vocabulary:
         """What a question asks for."""
         mentions = self._mentions(question)
         english, terms = self.english(question), tuple(dict.fromkeys(term for term, _ in mentions))
-        subjects = {match.group().lower() for match in _found(self._subjects, english)}
-        subjects -= {form.lower() for term in terms for form in term.forms}
-        return Asked(question, english, terms, frozenset(subjects), bool(meant(english)), _sides(question, mentions),
+        return Asked(question, english, terms, bool(meant(english)), _sides(question, mentions),
                      self._longer(terms, english), _explained(question))
 
     def _mentions(self, question: str) -> list[tuple[Term, re.Match[str]]]:

@@ -211,9 +211,9 @@ def _load(folder: Path, prompts: Prompts) -> Bert | _Library:
     import torch
 
     torch.set_num_threads(1)           # threads that wait for each other are slow wherever something else runs
-    has = torch.cpu.get_capabilities()
-    # In hardware bfloat16 is three times faster and turns MiniLM's vectors by less than a degree; elsewhere it is slow.
-    rounded = bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+    # With AMX bfloat16 is three times faster and turns MiniLM's vectors by less than a degree; without it is slower,
+    # by half on a processor with AVX-512's products of bfloat16.
+    rounded = bool(torch.cpu.get_capabilities().get("amx_bf16"))
     with loading(folder):
         return Bert(folder, rounded) if prompts.pooled and Bert.fits(folder) else _Library(folder, prompts, rounded)
 

@@ -46,11 +46,13 @@ class Player:
         Raises:
             ShapeError: this is not one observation of the environment that the agent was trained in.
         """
-        parts = {name: np.asarray(part)[None] for name, part in named_parts(obs)}
-        shapes = {name: part.shape[1:] for name, part in parts.items()}
+        seen = dict(named_parts(obs))
+        shapes = {name: np.shape(part) for name, part in seen.items()}
         if self.shapes is not None and not self.shapes.items() <= shapes.items():
             raise ShapeError(f"This agent sees one observation {_form(self.shapes)} at a time, but got "
                              f"{_form(shapes)}. Give what the environment's reset or step returns first.")
+        # what it was not trained on, such as MiniGrid's text, it need not be able to read
+        parts = {name: np.asarray(seen[name])[None] for name in self.shapes or seen}
         action, self.memory = self.agent.act(parts.get("", parts), self.memory,
                                               next(self.noise) if self.noise else None)
         return self.agent.actions.to_env(action)[0]

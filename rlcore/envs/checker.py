@@ -77,7 +77,7 @@ def _check_protocol(env: gym.Env[Any, Any], _: Any, findings: list[str], seed: i
     if not (isinstance(started, tuple) and len(started) == 2 and isinstance(started[1], dict)):
         findings.append("reset must return two things: the observation, and an info dictionary.")
         return True
-    stepped = bare.step(env.action_space.sample())
+    stepped = bare.step(_sample(bare.action_space, started[1]))
     if not (isinstance(stepped, tuple) and len(stepped) == 5):
         count = len(stepped) if isinstance(stepped, tuple) else 1
         findings.append(f"step returns {count} things instead of 5: obs, reward, terminated, truncated, info. "
@@ -103,7 +103,7 @@ def _check_play(env: gym.Env[Any, Any], _: Any, findings: list[str], seed: int, 
     largest, ends, cuts, both, started, taken = _largest(env, obs), 0, 0, 0, time.monotonic(), 0
     while taken < steps and time.monotonic() - started < _LIMIT_S:
         before, kept = obs, copy.deepcopy(obs)
-        obs, reward, terminated, truncated, info = env.step(env.action_space.sample())
+        obs, reward, terminated, truncated, info = env.step(_sample(env.action_space, info))
         taken += 1
         if not _same(env, before, kept):
             findings.append("step changes the array that it or reset gave before: whoever kept that observation has "
@@ -135,7 +135,7 @@ def _check_play(env: gym.Env[Any, Any], _: Any, findings: list[str], seed: int, 
 def _check_determinism(one: gym.Env[Any, Any], other: gym.Env[Any, Any], findings: list[str], seed: int,
                        steps: int) -> bool:
     one.action_space.seed(seed)
-    (a, _), (b, _) = one.reset(seed=seed), other.reset(seed=seed)
+    (a, info), (b, _) = one.reset(seed=seed), other.reset(seed=seed)
     reward_a: Any = 0.0
     reward_b: Any = 0.0
     deadline = time.monotonic() + _LIMIT_S
@@ -144,11 +144,11 @@ def _check_determinism(one: gym.Env[Any, Any], other: gym.Env[Any, Any], finding
             findings.append(f"The same seed and actions gave different results after {step} steps. Draw all chance "
                             "from self.np_random, and call super().reset(seed=seed) first.")
             break
-        action = one.action_space.sample()
-        a, reward_a, terminated, truncated, _ = one.step(action)
+        action = _sample(one.action_space, info)
+        a, reward_a, terminated, truncated, info = one.step(action)
         b, reward_b, *_ = other.step(action)
         if terminated or truncated:
-            (a, _), (b, _) = one.reset(), other.reset()
+            (a, info), (b, _) = one.reset(), other.reset()
         if time.monotonic() > deadline:
             break
     return False
@@ -196,6 +196,14 @@ def _check_mask(space: spaces.Space[Any], info: Any, findings: list[str]) -> Non
         findings.append(f"info['action_mask'] has the shape {list(mask.shape)}; {space} needs [{space.n}].")
     elif not mask.any():
         findings.append("info['action_mask'] forbids every action while the episode goes on.")
+
+
+def _sample(space: spaces.Space[Any], info: Any) -> Any:
+    """A random action; of a Discrete space one of those that info allows."""
+    mask: Any = info.get("action_mask") if isinstance(info, dict) else None
+    if isinstance(space, spaces.Discrete) and np.shape(mask) == (space.n,):
+        return space.sample(np.asarray(mask).astype(bool).astype(np.int8))
+    return space.sample()
 
 
 def _leaves(env: gym.Env[Any, Any], obs: Any) -> list[Any]:

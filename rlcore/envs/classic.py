@@ -15,7 +15,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from rlcore.arrays import Array
-from rlcore.envs.wrappers import Step
+from rlcore.envs.wrappers import Step, time_limit
 
 
 class ClassicVector(VectorEnv[Any, Any, Any]):
@@ -33,7 +33,7 @@ class ClassicVector(VectorEnv[Any, Any, Any]):
         single.close()
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self.num_envs, self.max_steps = num_envs, max_episode_steps or spec.max_episode_steps or 2**62
+        self.num_envs, self.max_steps = num_envs, time_limit(max_episode_steps or spec.max_episode_steps or -1)
         self.metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}
         self.rngs = [seeding.np_random()[0] for _ in range(num_envs)]
         self.elapsed, self.ended = np.zeros(num_envs, np.int64), np.zeros(num_envs, bool)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import gymnasium as gym
@@ -36,15 +37,18 @@ class OldGymEnv(gym.Env[Any, Any]):
         self.env, self.render_mode = env, render_mode
         self.observation_space = convert_space(env.observation_space)
         self.action_space = convert_space(env.action_space)
-        self.metadata = {"render_modes": list(getattr(env, "metadata", {}).get("render.modes", []))}
+        told = getattr(env, "metadata", None) or {}
+        found = {new: told[key] for old, new in _METADATA for key in (old, new) if key in told}
+        self.metadata = {"render_modes": [], **found}
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """A new episode; a seed goes to the old environment's `reset` or `seed`, whichever takes one."""
         super().reset(seed=seed, options=options)
-        if seed is not None and "seed" in inspect.signature(self.env.reset).parameters:
+        give = getattr(self.env, "seed", None)
+        if seed is not None and _takes(self.env.reset, "seed", anything=not callable(give)):
             started = self.env.reset(seed=seed)
         else:
-            if seed is not None and callable(give := getattr(self.env, "seed", None)):
+            if seed is not None and callable(give):
                 give(seed)
             started = self.env.reset()
         if isinstance(started, tuple) and len(started) == 2 and isinstance(started[1], dict):
@@ -65,8 +69,11 @@ class OldGymEnv(gym.Env[Any, Any]):
         return self._obs(obs), float(reward), bool(done) and not clock, clock, info
 
     def render(self) -> Any:
-        """What the old environment draws in the mode that it is told at every call."""
-        return self.env.render(mode=self.render_mode) if self.render_mode else None  # type: ignore[attr-defined]
+        """What the old environment draws; before Gym 0.26 it is told the mode at every call."""
+        if not self.render_mode:
+            return None
+        draw = self.env.render  # type: ignore[attr-defined]
+        return draw(mode=self.render_mode) if _takes(draw, "mode") else draw()
 
     def close(self) -> None:
         """Close the old environment, where it can be."""
@@ -77,6 +84,15 @@ class OldGymEnv(gym.Env[Any, Any]):
         """Old environments often gave 64 bits whatever their space said."""
         space = self.observation_space
         return np.asarray(obs, space.dtype) if isinstance(space, spaces.Box) else obs
+
+
+_METADATA = ("render.modes", "render_modes"), ("video.frames_per_second", "render_fps")  # before Gym 0.26, and since
+
+
+def _takes(method: Callable[..., Any], name: str, *, anything: bool = False) -> bool:
+    """Whether a method has a parameter of this name; or, with `anything`, takes any."""
+    parameters = inspect.signature(method).parameters
+    return name in parameters or (anything and any(each.kind == each.VAR_KEYWORD for each in parameters.values()))
 
 
 def is_old_style(env: object) -> bool:

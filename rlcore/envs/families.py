@@ -164,6 +164,8 @@ class EnvPool(VectorEnv[Any, Any, Any]):
 
     def __init__(self, name: str, num_envs: int, seeds: list[int], options: Mapping[str, Any], threads: int):
         self.name, self.num_envs, self.options, self.threads = name, num_envs, dict(options), threads
+        if options.get("max_episode_steps") == -1:  # Gymnasium's way to say that there is no limit
+            self.options["max_episode_steps"] = 2**31 - 1
         self.seeds, self.fresh, self.closed = seeds, True, False
         self.pool = self._make()
         self.single_observation_space, self.dropped = _honest_space(self.pool.observation_space, name)

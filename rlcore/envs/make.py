@@ -22,6 +22,7 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 from rlcore.config import ConfigError, MissingExtra, nearest
+from rlcore.envs.chasing import PointChasingVector
 from rlcore.envs.classic import CLASSIC, ClassicVector
 from rlcore.envs.compat import OldGymEnv, is_old_style
 from rlcore.envs.families import (
@@ -37,6 +38,7 @@ from rlcore.envs.families import (
     register_family,
 )
 from rlcore.envs.process import Columns, ProcessVectorEnv
+from rlcore.envs.trading import StockTradingVector
 from rlcore.envs.wrappers import ActionMaskObs, NextStep, NormalObs, Single, Step, WithoutText
 from rlcore.processes import WorkerError
 
@@ -44,6 +46,9 @@ Backend = Literal["native", "envpool", "sync", "process"]
 Factory = Callable[..., Any]
 """Makes one environment, Gymnasium's or an old one; options come as keywords."""
 _ALL = np.s_[:]
+# These take a seed for each copy, others one for all.
+_TAKE_SEEDS = (SyncVectorEnv, ProcessVectorEnv, EnvPool, AtariPool, ClassicVector, PointChasingVector,
+               StockTradingVector)
 
 
 class Env(NormalObs):
@@ -69,7 +74,7 @@ class Env(NormalObs):
         """
         if seed is None or isinstance(seed, int):
             seed = _seeds(self.seed if seed is None else seed, self.first, self.num_envs)  # type: ignore[assignment]
-        if not isinstance(self.env, SyncVectorEnv | ProcessVectorEnv | EnvPool | AtariPool | ClassicVector):
+        if not isinstance(self.env, _TAKE_SEEDS):
             seed = seed[0]  # type: ignore[index]
         try:
             return super().reset(seed=seed, options=options)
@@ -388,7 +393,7 @@ def _from_factory(origin: Origin) -> gym.Env[Any, Any]:
         env = OldGymEnv(env, origin.render_mode)
     if not isinstance(env, gym.Env):
         raise ConfigError(f"{origin.name} made a {type(env).__name__}, which is no gymnasium.Env.")
-    return env if limit is None else gym.wrappers.TimeLimit(env, limit)
+    return env if limit in (None, -1) else gym.wrappers.TimeLimit(env, limit)
 
 
 def _takes(make: Factory, name: str) -> bool:

@@ -4,6 +4,10 @@ Nothing is pickled. An environment is saved by the values it holds: numbers, str
 generators, objects of its own package's classes, and for MuJoCo the arrays of its simulation. What is shared, such as
 an array and a view of it, is shared again when restored. An environment that holds anything else that could change, a
 Box2D world for example, cannot be saved, and `save_env_state` says so by returning None.
+
+A saved state may come from a stranger, so it is data and no more. It names classes of the environments' own modules
+only; functions and libraries' methods are those that the new environment has at the same place; no array looks outside
+of the memory that it was given.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ import functools
 import importlib.util
 import inspect
 import logging
+import math
 import random
 import sys
 from collections import Counter, OrderedDict, defaultdict, deque
@@ -38,7 +43,12 @@ _FIXED_IN = ("gymnasium.envs.registration", "gymnasium.envs.mujoco.mujoco_render
              "pygame.font", "pygame.mixer")
 _DICTS: dict[str, Any] = {"dict": dict, "OrderedDict": OrderedDict, "Counter": Counter, "defaultdict": defaultdict}
 _BITS = "PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"
-_NO_CODE = {"builtins", "typing", "abc"}  # packages of base classes that are nobody's own
+# Packages with far more in them than one environment: of these, only the modules of its own classes count as its own.
+_WIDE = {"gym", "gymnasium", "numpy", "rlcore", "torch"}
+_HARMLESS = {"gymnasium.wrappers.utils"}  # running means of wrappers
+_KINDS = "biufcSUmM"  # of array: numbers, letters and times, of which no byte is a pointer
+_PLACES = {"MT19937": 624, "Philox": 4}  # the length of a generator's buffer
+_METHODS = MethodType, BuiltinFunctionType
 
 
 class _CannotSave(Exception):
@@ -135,7 +145,7 @@ class _Saver:
     def __init__(self, parts: list[Any]):
         self.seen = list(parts)  # and so kept alive: the id of what is gone may be given to something else
         self.numbers = {id(part): number for number, part in enumerate(parts)}
-        self.packages = {package for part in parts for package in _packages(part)}
+        self.homes = _HARMLESS.union(*map(_homes, parts))
 
     def attributes(self, owner: Any, found: int) -> dict[str, Any]:
         return {name: self.save(value, found) for name, value in _attributes(owner).items()}
@@ -156,15 +166,20 @@ class _Saver:
                 return {"tuple": [self.save(item, inside) for item in value], **named}
             case frozenset():
                 return {"frozenset": [self.save(item, inside) for item in value]}
-            case functools.partial():
+            case functools.partial() if found == _SURE:
                 return {"partial": self.save((value.func, value.args, value.keywords), found)}
             case MethodType() | BuiltinFunctionType() if not isinstance(value.__self__, ModuleType | None):
-                if getattr(value.__self__, value.__name__, None) != value:
-                    raise _CannotSave(value.__name__)
-                return {"method": value.__name__, "of": self.save(value.__self__, found)}
+                return self.method(value, found)
         self.numbers[id(value)] = len(self.seen)
         self.seen.append(value)
         return self.save_shared(value, found, inside)
+
+    def method(self, method: Any, found: int) -> dict[str, Any]:
+        owner, name = method.__self__, method.__name__
+        known = found == _SURE or _is_own_method(owner, name, self.homes)
+        if not known or getattr(owner, name, None) != method:
+            raise _CannotSave(name)
+        return {"method": name, "of": self.save(owner, found)}
 
     def save_shared(self, value: Any, found: int, inside: int) -> Any:
         if isinstance(value, np.ndarray):
@@ -205,27 +220,33 @@ class _Saver:
         if _is_mujoco(value, "MjData"):
             return {"mujoco": {key: torch.from_numpy(array.copy()) for key, array in _mujoco_arrays(value).items()}}
         if _is_env(value):
-            self.packages |= _packages(value)
+            self.homes |= _homes(value)
             return {"part": self.attributes(value, _SURE), "of": type(value).__qualname__}
         return None
 
     def array(self, array: Array, found: int) -> Any:
-        if type(array) not in (np.ndarray, np.memmap) or array.dtype.kind not in "biufcSUmM":
+        if type(array) not in (np.ndarray, np.memmap) or array.dtype.kind not in _KINDS:
             raise _CannotSave(array.dtype.str)
         base = array.base
         if isinstance(base, np.ndarray) and array.size and base.flags.c_contiguous and base.dtype.kind in "biufcSU":
-            return {"view": self.save(base, found), "offset": _address(array) - _address(base),
-                    "shape": list(array.shape), "strides": list(array.strides), "dtype": array.dtype.str}
+            offset = _address(array) - _address(base)
+            if not _fits(base, offset, array.shape, array.strides, array.itemsize):
+                raise _CannotSave("view")
+            return {"view": self.save(base, found), "offset": offset, "shape": list(array.shape),
+                    "strides": list(array.strides), "dtype": array.dtype.str}
         saved = _save_array(array)
         return saved if base is None or isinstance(base, np.ndarray) or not found else {"foreign": saved}
 
     def object(self, value: Any, found: int) -> dict[str, Any]:
-        return {"class": self.name(type(value)), "object": self.attributes(value, found if found == _SURE else _NOT)}
+        name, attributes = self.name(type(value)), self.attributes(value, found if found == _SURE else _NOT)
+        if found != _SURE and any(_is_code(type(value), attribute) for attribute in attributes):
+            raise _CannotSave(name)
+        return {"class": name, "object": attributes}
 
     def name(self, kind: type) -> str:
         """A class by its name, by which it is found again."""
         name = f"{_module(kind)}:{kind.__qualname__}"
-        if _class(name, self.packages) is not kind:
+        if _class(name, self.homes) is not kind:
             raise _CannotSave(name)
         return name
 
@@ -239,7 +260,7 @@ class _Loader:
     def __init__(self, parts: list[Any]):
         self.parts, self.known = parts, list(parts)
         self.taken = {id(part) for part in parts}
-        self.packages = {package for part in parts for package in _packages(part)}
+        self.homes = _HARMLESS.union(*map(_homes, parts))
 
     def load_all(self, state: list[dict[str, Any]]) -> None:
         for part, saved in zip(self.parts, state, strict=True):
@@ -249,6 +270,7 @@ class _Loader:
         """Load attributes; `old` has what stands at their places in a new environment."""
         hints = {} if old is None else _attributes(old)
         for name, value in saved.items():
+            self.check(name in hints or not _is_code(type(owner), name), f"{name} of its own")
             hint = hints.get(name)
             found = self.load(value, hint)
             if owner is old and found is hint:
@@ -266,24 +288,31 @@ class _Loader:
             case {"fixed": _}:
                 return self.note(old)
             case {"enum": name, "value": value}:
-                return self.find(name)(self.load(value, None))
+                return self.find(name, enum.Enum)(self.load(value, None))
             case {"scalar": value, "dtype": dtype}:
-                return np.dtype(dtype).type(value)
+                return _dtype(dtype).type(value)
             case {"tuple": items, **more}:
-                kind = self.find(str(more["class"])) if more else tuple
+                kind = self.find(str(more["class"]), tuple) if more else tuple
                 return tuple.__new__(kind, self.items(items, old))
             case {"frozenset": items}:
                 return frozenset(self.items(items, None))
             case {"partial": parts}:
-                how = (old.func, old.args, old.keywords) if isinstance(old, functools.partial) else None
-                func, args, keywords = self.load(parts, how)
+                self.check(isinstance(old, functools.partial), "partial")
+                func, args, keywords = self.load(parts, (old.func, old.args, old.keywords))
                 return functools.partial(func, *args, **keywords)
             case {"method": name, "of": owner}:
-                return getattr(self.load(owner, getattr(old, "__self__", None)), name)
+                return self.method(name, self.load(owner, getattr(old, "__self__", None)), old)
             case dict() | list() | torch.Tensor():
                 return self.load_shared(saved, old)
             case _:
                 return saved
+
+    def method(self, name: str, owner: Any, old: Any) -> Any:
+        same = isinstance(old, _METHODS) and (old.__name__, type(old.__self__)) == (name, type(owner))
+        self.check(same or _is_own_method(owner, name, self.homes), f"method {name}")
+        found = getattr(owner, name)
+        self.check(isinstance(found, _METHODS) and found.__self__ is owner, f"method {name}")
+        return found
 
     def load_shared(self, saved: Any, old: Any) -> Any:
         match saved:
@@ -294,17 +323,19 @@ class _Loader:
             case {"view": base, "offset": offset, "shape": shape, "strides": strides, "dtype": dtype}:
                 number = len(self.known)
                 self.note(None)
-                self.known[number] = np.ndarray(shape, dtype, self.load(base, getattr(old, "base", None)), offset,
-                                                strides)
+                memory, kind = self.load(base, getattr(old, "base", None)), _dtype(dtype)
+                if not (isinstance(memory, np.ndarray) and memory.flags.c_contiguous and memory.dtype.kind in _KINDS
+                        and _fits(memory, offset, shape, strides, kind.itemsize)):
+                    raise ConfigError("The checkpoint holds an array that looks outside of its memory: was it changed?")
+                self.known[number] = np.ndarray(shape, kind, memory, offset, strides)
                 return self.known[number]
             case {"generator": _} | {"old generator": _} | {"python generator": _}:
                 return self.note(self.generator(saved, old))
             case list() | {"set": _} | {"deque": _} | {"pairs": _}:
                 return self.collection(saved, old)
-            case {"object": values, **more}:
-                kind = self.find(str(more["class"])) if more else type(old)
-                made = self.note(object.__new__(kind) if more else old)
-                return self.fill(made, values, old if type(old) is kind else None)
+            case {"object": values, "class": name}:
+                made = self.find(name)
+                return self.fill(self.note(object.__new__(made)), values, old if type(old) is made else None)
             case _:
                 return self.renewed(saved, old)
 
@@ -322,14 +353,15 @@ class _Loader:
                     cell.cell_contents = self.load(value, cell.cell_contents)
                 return old
             case {"mujoco": arrays}:
+                self.check(_is_mujoco(old, "MjData"), "simulation")
                 for key, array in _mujoco_arrays(self.note(old)).items():
                     # constraint rows come and go with contacts; each step computes them afresh
                     if key in arrays and tuple(arrays[key].shape) == array.shape:
                         array[...] = arrays[key].numpy()
                 return old
             case {"part": values, "of": kind}:
-                self.check(type(old).__qualname__ == kind, kind)
-                self.packages |= _packages(old)
+                self.check(_is_env(old) and type(old).__qualname__ == kind, kind)
+                self.homes |= _homes(old)
                 return self.fill(self.note(old), values, old)
         raise ConfigError(f"The checkpoint holds an environment's {saved}, which this rlcore does not know.")
 
@@ -381,11 +413,12 @@ class _Loader:
                 rng = self.free(old, random.Random) or random.Random()
                 rng.setstate((version, tuple(words), spare))
             case {"old generator": state}:
+                self.check(_is_within(state), "random state")
                 rng = self.free(old, np.random.RandomState) or np.random.RandomState()
                 rng.set_state(state)
             case {"generator": state}:
                 rng, bits = self.free(old, np.random.Generator), state["bit_generator"]
-                self.check(bits in _BITS, bits)
+                self.check(bits in _BITS and _is_within(state), bits)
                 if rng is None or type(rng.bit_generator).__name__ != bits:
                     rng = np.random.Generator(getattr(np.random, bits)(0))
                 rng.bit_generator.state = state
@@ -399,28 +432,66 @@ class _Loader:
             return old
         return array
 
-    def find(self, name: str) -> Any:
+    def find(self, name: str, family: type = object) -> Any:
         """A class of the environments' own packages: no checkpoint may choose another."""
-        kind = _class(name, self.packages)
-        if kind is None:
+        kind = _class(name, self.homes)
+        if kind is None or not issubclass(kind, family):
             raise ConfigError(f"The checkpoint holds a {name}, which is no class of these environments' packages.")
         return kind
 
 
-def _packages(part: Any) -> set[str]:
-    return {_module(kind).split(".")[0] for kind in type(part).__mro__} - _NO_CODE
+def _homes(part: Any) -> set[str]:
+    """Where a part's own classes live: the packages of all that it inherits from, of the wide ones only the modules."""
+    modules = {_module(kind) for kind in type(part).__mro__}
+    return {module if package in _WIDE else package for module in modules
+            if (package := module.split(".")[0]) not in sys.stdlib_module_names}
+
+
+def _is_at_home(kind: type, homes: set[str]) -> bool:
+    module = _module(kind)
+    package = module.split(".")[0]
+    return module in homes or package in homes - _WIDE
 
 
 def _module(kind: type) -> str:
     return str(getattr(kind, "__module__", "builtins"))  # some classes written in C have none
 
 
-def _class(name: str, packages: set[str]) -> Any:
+def _class(name: str, homes: set[str]) -> Any:
+    """The class that is defined under exactly this name in an imported module of these homes; none that tidies up."""
     module, _, path = name.partition(":")
-    found: Any = sys.modules.get(module) if module.split(".")[0] in packages else None
+    found: Any = sys.modules.get(module)
     for part in path.split("."):
-        found = getattr(found, part, None)
-    return found if isinstance(found, type) else None
+        found = getattr(found, "__dict__", {}).get(part)  # as it stands there: a getattr may run code
+    own = isinstance(found, type) and f"{_module(found)}:{found.__qualname__}" == name and _is_at_home(found, homes)
+    return found if own and not hasattr(found, "__del__") else None
+
+
+def _is_code(kind: type, name: str) -> bool:
+    """Whether a class defines this name as a method: whoever calls it expects that one."""
+    return isinstance(inspect.getattr_static(kind, name, None), FunctionType | staticmethod | classmethod)
+
+
+def _is_own_method(owner: Any, name: str, homes: set[str]) -> bool:
+    """Whether a method is written in Python in a class that is the environments' own."""
+    named = name == "__call__" or not name.startswith("__")
+    return (named and _is_at_home(type(owner), homes)
+            and isinstance(inspect.getattr_static(type(owner), name, None), FunctionType))
+
+
+def _dtype(name: Any) -> np.dtype[Any]:
+    dtype = np.dtype(str(name))
+    if dtype.kind not in _KINDS:
+        raise ConfigError(f"The checkpoint holds an array of dtype {name}, which is none of numbers, letters or times.")
+    return dtype
+
+
+def _fits(base: Array, offset: int, shape: Any, strides: Any, itemsize: int) -> bool:
+    """Whether a view stays within its memory and is no larger; in Python's numbers: NumPy's own check overflows."""
+    ends = [(count - 1) * stride for count, stride in zip(shape, strides, strict=True)]
+    first, last = offset + sum(min(0, end) for end in ends), offset + sum(max(0, end) for end in ends)
+    return (min(shape, default=1) > 0 and first >= 0 and last + itemsize <= base.nbytes
+            and math.prod(shape) * itemsize <= base.nbytes)
 
 
 def _attributes(owner: Any) -> dict[str, Any]:
@@ -473,6 +544,12 @@ def _is_seeded(rng: Any) -> bool:
     return isinstance(entropy, int) and entropy < 2**64
 
 
+def _is_within(state: dict[str, Any]) -> bool:
+    """Whether a generator's next number lies in its buffer, which NumPy does not check."""
+    place = state.get("buffer_pos", state["state"].get("pos", 0))
+    return bool(0 <= place <= _PLACES.get(state["bit_generator"], 0))
+
+
 def _address(array: Array) -> int:
     return int(array.__array_interface__["data"][0])
 
@@ -500,7 +577,7 @@ def _save_array(array: Array) -> Any:
 def _load_array(saved: Any) -> Array:
     if isinstance(saved, torch.Tensor):
         return saved.numpy().copy()
-    array: Array = saved["letters"].numpy().view(saved["dtype"]).copy()
+    array: Array = saved["letters"].numpy().view(_dtype(saved["dtype"])).copy()
     return array.reshape(saved.get("shape", array.shape))
 
 
@@ -518,6 +595,7 @@ def _mujoco_arrays(data: Any) -> dict[str, Any]:
     for name in dir(data):
         if not name.startswith("_"):
             value = getattr(data, name)
-            if isinstance(value, np.ndarray) and value.flags.writeable and value.size:
+            # whole numbers are places in other arrays, which each step computes afresh: a wrong one would lead astray
+            if isinstance(value, np.ndarray) and value.flags.writeable and value.size and value.dtype.kind != "i":
                 found[name] = value
     return found

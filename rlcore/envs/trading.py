@@ -15,6 +15,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from rlcore.arrays import Array
+from rlcore.envs.wrappers import time_limit
 
 ID = "rlcore/StockTrading-v0"
 EPISODE_STEPS = 250  # trading days of a year
@@ -65,7 +66,7 @@ class StockTradingVector(VectorEnv[Array, Array, Array]):
     metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
 
     def __init__(self, num_envs: int, assets: int = 4, max_episode_steps: int = EPISODE_STEPS):
-        self.num_envs, self.max_episode_steps = num_envs, max_episode_steps
+        self.num_envs, self.max_episode_steps = num_envs, time_limit(max_episode_steps)
         self.single_observation_space, self.single_action_space = _spaces(assets)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
@@ -75,9 +76,10 @@ class StockTradingVector(VectorEnv[Array, Array, Array]):
 
     def reset(self, *, seed: Any = None, options: dict[str, Any] | None = None  # noqa: ARG002
               ) -> tuple[Array, dict[str, Any]]:
-        """Start all episodes anew; copy b takes seed + b."""
+        """Start all episodes anew; one seed per copy, or copy b takes seed + b."""
         if seed is not None:
-            self.draws = [gym.utils.seeding.np_random(seed + row)[0] for row in range(self.num_envs)]
+            seeds = range(seed, seed + self.num_envs) if isinstance(seed, int) else seed
+            self.draws = [gym.utils.seeding.np_random(one)[0] for one in seeds]
         self._begin(np.arange(self.num_envs))
         self.ended = np.zeros(self.num_envs, bool)
         return self.market.observe(), {}

@@ -22,6 +22,11 @@ Space = spaces.Space[Any]
 Step = tuple[Any, Array, Array, Array, dict[str, Any]]
 
 
+def time_limit(steps: int) -> int:
+    """The length that an episode may have, where Gymnasium's −1 stands for no limit."""
+    return 2**62 if steps == -1 else steps
+
+
 def normal_space(space: Space) -> Space:
     """The space of `normal_obs`.
 

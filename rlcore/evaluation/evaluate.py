@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from rlcore.envs.wrappers import named_spaces
 from rlcore.evaluation.statistics import bootstrap_interval, iqm
 from rlcore.protocols import Agent, Policy
 from rlcore.restore import Encoder, Which, load_player
-from rlcore.runs import checked, read_evaluations
+from rlcore.runs import append_evaluation, checked
 from rlcore.spaces import Actions
 
 
@@ -171,17 +170,3 @@ def _evaluate_run(folder: Path, which: Which, env: str | Factory | None, episode
     if where.own:
         append_evaluation(folder, result.row(step) | ({"exploring": True} if explore else {}))
     return result
-
-
-def append_evaluation(folder: Path, row: Mapping[str, Any]) -> None:
-    """Add a row to a run's evaluations.jsonl."""
-    with (folder / "evaluations.jsonl").open("a") as file:
-        file.write(json.dumps(row) + "\n")
-
-
-def drop_evaluations_after(folder: Path, step: int) -> None:
-    """Forget what training noted after a step: a run that continues from there will note it again."""
-    rows = read_evaluations(folder)
-    kept = [row for row in rows if row["step"] <= step or "in_training" not in row]
-    if len(kept) < len(rows):
-        (folder / "evaluations.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))

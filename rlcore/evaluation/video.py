@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -61,39 +62,40 @@ def record_video(agent: Agent | str | Path, env: str | Factory | None = None, pa
     if target.suffix not in (".mp4", ".gif"):
         raise ConfigError(f"'{target.name}' must end in .mp4 or .gif.")
     make = partial(make_env, env, 1, seed=seed, options=env_options, action_mask=action_mask)
-    frames, fps = _film(agent, make, name_of(env), max_steps)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    vector, first = _first_frame(make, name_of(env))
     unfinished = target.with_name(f".{target.stem}{target.suffix}")
-    (_write_mp4 if target.suffix == ".mp4" else _write_gif)(unfinished, frames, fps)
-    unfinished.replace(target)
+    try:
+        check_spaces(agent, vector)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write = _write_mp4 if target.suffix == ".mp4" else _write_gif
+        write(unfinished, first, _film(agent, vector, max_steps), int(vector.metadata.get("render_fps", 30)))
+        unfinished.replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+        vector.close()
     return target
 
 
-def _film(agent: Agent, make: Callable[..., Env], name: str, max_steps: int) -> tuple[list[Array], int]:
+def _film(agent: Agent, env: Env, max_steps: int) -> Iterator[Array]:
+    """The picture after each step."""
+    actions, obs = Actions(env.single_action_space), env.reset()[0]
+    memory = np.zeros((1, agent.memory_size), np.float32)
+    for _ in range(max_steps):
+        action, memory = agent.act(obs, memory)
+        obs, _reward, terminated, truncated, _ = env.step(actions.to_env(action))
+        yield _frame(env)
+        if terminated[0] or truncated[0]:
+            break
+
+
+def _first_frame(make: Callable[..., Env], name: str) -> tuple[Env, Array]:
     if not os.environ.get("DISPLAY"):  # without a screen, draw into memory unless told otherwise
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
         os.environ.setdefault("MUJOCO_GL", "egl")
-    env, frames = _first_frame(make, name)
-    try:
-        check_spaces(agent, env)
-        actions, obs = Actions(env.single_action_space), env.reset()[0]
-        memory = np.zeros((1, agent.memory_size), np.float32)
-        for _ in range(max_steps):
-            action, memory = agent.act(obs, memory)
-            obs, _reward, terminated, truncated, _ = env.step(actions.to_env(action))
-            frames.append(_frame(env))
-            if terminated[0] or truncated[0]:
-                break
-        return frames, int(env.metadata.get("render_fps", 30))
-    finally:
-        env.close()
-
-
-def _first_frame(make: Callable[..., Env], name: str) -> tuple[Env, list[Array]]:
     try:
         env = make(render_mode="rgb_array")
         env.reset()
-        return env, [_frame(env)]
+        return env, _frame(env)
     except ConfigError:
         raise
     except Exception as error:  # every renderer has errors of its own: OpenGL, SDL, missing system libraries
@@ -118,16 +120,16 @@ def _frame(env: Env) -> Array:
     return image[:height, :width]
 
 
-def _write_mp4(path: Path, frames: list[Array], fps: int) -> None:
+def _write_mp4(path: Path, first: Array, rest: Iterator[Array], fps: int) -> None:
     with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
         stream = container.add_stream("libx264", rate=Fraction(fps))
-        stream.height, stream.width = frames[0].shape[:2]
+        stream.height, stream.width = first.shape[:2]
         stream.pix_fmt = "yuv420p"  # the only layout that every browser plays
-        for image in frames:
+        for image in chain([first], rest):  # encoded as they are drawn: kept, they would take gigabytes
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")))
         container.mux(stream.encode())
 
 
-def _write_gif(path: Path, frames: list[Array], fps: int) -> None:
-    images = [Image.fromarray(frame) for frame in frames]
-    images[0].save(path, save_all=True, append_images=images[1:], duration=1000 // fps, loop=0)
+def _write_gif(path: Path, first: Array, rest: Iterator[Array], fps: int) -> None:
+    Image.fromarray(first).save(path, save_all=True, append_images=map(Image.fromarray, rest), duration=1000 // fps,
+                                loop=0)

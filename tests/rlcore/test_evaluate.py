@@ -1,6 +1,10 @@
 """Scores that do not favour short episodes, and the statistics on them."""
 
+import ctypes.util
+import importlib.util
+import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import av
 import gymnasium as gym
@@ -14,6 +18,7 @@ from rlcore.__main__ import main
 from rlcore.evaluation.evaluate import Evaluation
 from rlcore.evaluation.statistics import bootstrap_interval, iqm
 from rlcore.runs import read_evaluations
+from rlcore.spaces import Actions
 
 
 class Zero:
@@ -85,6 +90,34 @@ def test_evaluations_in_training_play_other_episodes_than_those_that_judge_them(
     rl.train("ppo", "CartPole-v1", {"num_envs": 2, "horizon": 16, "num_minibatches": 1}, env_steps=64,
              evaluate_every=32, progress=False)
     assert seeds and min(seeds) >= 1_000_000  # rl.evaluate begins at 10,000
+
+
+class Still:
+    """Does nothing, in any environment."""
+
+    memory_size = 0
+
+    def __init__(self, env: str, backend: Any):
+        self.actions = Actions(rl.make_env(env, backend=backend).single_action_space)
+
+    def act(self, obs: Any, memory: np.ndarray, noise: None = None) -> tuple[np.ndarray, np.ndarray]:
+        return np.zeros((len(memory), *self.actions.shape), self.actions.dtype), memory
+
+
+@pytest.mark.parametrize(("env", "package", "backend", "options"), [
+    ("ALE/Pong-v5", "ale_py", "sync", {"max_num_frames_per_episode": 200}),
+    ("MiniGrid-Empty-5x5-v0", "minigrid", "sync", {}),
+    ("CoinrunEasy-v0", "envpool", "envpool", {"max_episode_steps": 40}),
+    ("CheetahRun-v1", "envpool", "envpool", {"max_episode_steps": 40}),
+    ("Breakout-v5", "envpool", "envpool", {"max_episode_steps": 40}),
+])
+def test_episodes_of_every_family_end(env: str, package: str, backend: Any, options: dict[str, Any]):
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
+    if env == "CoinrunEasy-v0" and ctypes.util.find_library("Qt5Gui") is None:
+        pytest.skip("EnvPool's Procgen needs the system's Qt 5")
+    score = rl.evaluate(Still(env, backend), env, episodes=1, backend=backend, env_options=options, max_steps=1000)
+    assert len(score.lengths) == 1 and 0 < score.lengths[0] <= 200
 
 
 def test_iqm_by_hand():
@@ -166,6 +199,37 @@ def test_a_film_of_small_pictures_is_enlarged_by_whole_pixels():
     path = rl.record_video(Watcher(), "ALE/Pong-v5", "film.gif", max_steps=1)
     with Image.open(path) as image:
         assert image.size == (336, 336)    # the agent sees 84 × 84
+
+
+class Screen(gym.Env):
+    """A hundred large pictures."""
+
+    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012
+    observation_space, action_space = gym.spaces.Box(-1, 1, (2,)), gym.spaces.Discrete(2)
+
+    def __init__(self, render_mode=None):
+        self.render_mode = render_mode
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.age = 0
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        self.age += 1
+        return np.zeros(2, np.float32), 0.0, self.age == 100, False, {}
+
+    def render(self):
+        return np.full((400, 400, 3), self.age, np.uint8)
+
+
+def test_a_film_does_not_keep_its_pictures():
+    tracemalloc.start()
+    try:
+        rl.record_video(Zero(), Screen, "film.mp4")
+        assert tracemalloc.get_traced_memory()[1] < 10 * 400 * 400 * 3  # bytes
+    finally:
+        tracemalloc.stop()
 
 
 class Blind(gym.Env):

@@ -58,6 +58,31 @@ def test_nested_observations_are_read():
     assert rl.Player(agent)(space.sample()) in (0, 1)
 
 
+class Spoken(gym.Env):
+    """An image, and a text that no agent reads."""
+
+    observation_space = gym.spaces.Dict({"image": gym.spaces.Box(0, 1, (3,)), "mission": gym.spaces.Text(9)})
+    action_space = gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return {"image": np.zeros(3, np.float32), "mission": "go home"}, {}
+
+
+@pytest.mark.parametrize("name", [None, "MiniGrid-Empty-5x5-v0"])
+def test_parts_that_the_agent_does_not_read_may_be_anything(name):
+    if name:
+        pytest.importorskip("minigrid")
+    obs, _ = (gym.make(name) if name else Spoken()).reset(seed=0)
+    seen = gym.spaces.Dict({"image": gym.spaces.Box(0, 255, obs["image"].shape, obs["image"].dtype)})
+    agent = rl.PPO(seen, gym.spaces.Discrete(2), config_of("ppo"))
+    agent.obs_space = seen
+    assert rl.Player(agent)(obs) in (0, 1)
+    del obs["image"]
+    with pytest.raises(rl.ShapeError, match=r"but got \{.*mission: \[\]\}"):
+        rl.Player(agent)(obs)
+
+
 def test_a_runs_agent_plays_by_the_runs_name():
     agent = rl.train("ppo", "CartPole-v1", config_of("ppo"), env_steps=1024, evaluate_every=256, run_dir="run",
                      progress=False)

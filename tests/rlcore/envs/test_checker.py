@@ -83,11 +83,51 @@ def test_each_fault_has_its_sentence(fault: str, sentence: str):
 def test_a_healthy_environment_gets_no_complaints():
     assert check_env(Broken, steps=100) == []
     assert check_env("CartPole-v1", steps=300) == []
-    assert check_env("Echo-v0", steps=100) == [
-        "It has no time limit: an agent that avoids the end plays for ever. Register it with max_episode_steps, or "
-        "give options={'max_episode_steps': …}."]
     for limit in (20, 1000):
         assert check_env(functools.partial(Broken, "endless"), options={"max_episode_steps": limit}, steps=100) == []
+
+
+class Steered(gym.ActionWrapper[Any, Any, Any]):
+    """Three torques in place of all."""
+
+    def __init__(self) -> None:
+        super().__init__(gym.make("Pendulum-v1"))
+        self.action_space = spaces.Discrete(3)
+
+    def action(self, action: Any) -> Any:
+        return np.array([2.0 * (action - 1)], np.float32)
+
+
+class OneMove(gym.Env[Any, Any]):
+    """At every step one action is legal; another raises."""
+
+    observation_space, action_space = spaces.Box(0, 1, (2,), np.float32), spaces.Discrete(4)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
+        super().reset(seed=seed)
+        self.age = 0
+        return np.zeros(2, np.float32), self.info()
+
+    def info(self) -> dict[str, Any]:
+        return {"action_mask": [place == self.age % 4 for place in range(4)]}
+
+    def step(self, action: Any):
+        if action != self.age % 4:
+            raise ValueError(f"{action} is no legal move")
+        self.age += 1
+        return np.zeros(2, np.float32), 0.0, self.age == 6, False, self.info()
+
+
+def test_only_actions_that_the_environment_takes_are_played():
+    assert check_env(Steered, steps=100) == []
+    assert check_env(OneMove, options={"max_episode_steps": 100}, steps=100) == []
+
+
+@pytest.mark.parametrize("env", ["Echo-v0", OneMove])
+def test_an_environment_without_a_clock_is_told_so(env: Any):
+    assert check_env(env, steps=100) == [
+        "It has no time limit: an agent that avoids the end plays for ever. Register it with max_episode_steps, or "
+        "give options={'max_episode_steps': …}."]
 
 
 def test_our_own_tasks_pass():

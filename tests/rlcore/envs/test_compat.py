@@ -103,3 +103,51 @@ def test_another_number_of_things_is_told():
     env = OldGymEnv(Three())
     with pytest.raises(ConfigError, match="step of Three returns 3 things"):
         env.step(0)
+
+
+class Drawn(Old):
+    metadata = {"render.modes": ["human", "rgb_array"], "video.frames_per_second": 25}  # noqa: RUF012
+
+    def render(self, mode: str = "human") -> Any:
+        return np.full((2, 2, 3), mode == "rgb_array")
+
+
+class Drawn026(From026):
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        super().__init__()
+        self.render_mode = render_mode
+
+    def render(self) -> Any:
+        return np.full((2, 2, 3), self.render_mode == "rgb_array")
+
+
+@pytest.mark.parametrize(("kind", "fps"), [(Drawn, 25), (Drawn026, 10)])
+def test_old_environments_draw_by_the_rules_of_their_time(kind: type, fps: int):
+    env = make_env(kind, 1, render_mode="rgb_array")
+    env.reset()
+    assert env.render()[0].all()
+    single = env.env.envs[0]
+    assert ("rgb_array" in single.metadata["render_modes"], single.metadata["render_fps"]) == (True, fps)
+
+
+class Wrapped:
+    """Passes on whatever it is told, as Gym 0.26's wrappers do; `seed` is gone there."""
+
+    def __init__(self) -> None:
+        self.env = From026()
+        self.observation_space, self.action_space = self.env.observation_space, self.env.action_space
+
+    def reset(self, **how: Any) -> Any:
+        return self.env.reset(**how)
+
+    def step(self, action: int) -> Any:
+        return self.env.step(action)
+
+
+def test_a_seed_passes_through_a_wrapper_of_gym_026():
+    env = OldGymEnv(Wrapped())
+    env.reset(seed=5)
+    env.reset()
+    assert env.env.env.seeds == [5, None]

@@ -12,7 +12,7 @@ import pytest
 import rlcore as rl
 from rlcore.config import ConfigError, MissingExtra
 from rlcore.envs.make import Env, make_env
-from rlcore.envs.probe import Countdown
+from rlcore.envs.probe import Countdown, Endless
 from rlcore.runs import list_runs
 
 
@@ -214,6 +214,17 @@ def installed(module: str) -> Any:
     return pytest.mark.skipif(importlib.util.find_spec(module) is None, reason=f"{module} is not installed")
 
 
+@pytest.mark.parametrize(("env", "backend"), [
+    ("Pendulum-v1", "native"), ("Pendulum-v1", "sync"), ("rlcore/PointChasing-v0", "native"),
+    ("rlcore/StockTrading-v0", "native"), (Endless, "sync"),
+    pytest.param("Pendulum-v1", "envpool", marks=installed("envpool"))])
+def test_minus_one_stands_for_no_time_limit(env: Any, backend: Any):
+    world = make_env(env, 1, backend=backend, options={"max_episode_steps": -1})
+    world.reset()
+    idle = np.zeros(world.action_space.shape, world.action_space.dtype)
+    assert not any(world.step(idle)[3][0] for _ in range(260))
+
+
 @installed("ale_py")
 def test_atari_is_the_same_from_its_threads_and_one_by_one():
     pool, loop = (make_env("ALE/Breakout-v5", 2, seed=1, backend=backend, options={"repeat_action_probability": 0.0})
@@ -266,6 +277,15 @@ def test_envpool_is_seeded_resets_on_the_next_step_and_keeps_to_its_threads():
     assert [step for step, part in enumerate(ends, 1) if part[3].any()] == [200]
     assert ends[199][1].max() < 0
     assert ends[200][1].tolist() == [0, 0, 0]
+
+
+@installed("envpool")
+def test_envpools_copies_get_the_actions_of_their_own_rows():
+    env = make_env("Pendulum-v1", 3, seed=1, backend="envpool")
+    torque, cos_sin_speed = np.array([[-2], [0.5], [2]], np.float32), env.reset()[0]
+    sin, speed = cos_sin_speed[:, 1], cos_sin_speed[:, 2]
+    expected = speed + (15 * sin + 3 * torque[:, 0]) * 0.05
+    np.testing.assert_allclose(env.step(torque)[0][:, 2], expected, atol=1e-4)
 
 
 @installed("envpool")

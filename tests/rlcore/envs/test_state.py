@@ -1,6 +1,7 @@
 """Saving an environment: the restored one goes on with the same bits."""
 
 from collections import defaultdict, deque
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -279,6 +280,127 @@ def test_what_cannot_be_copied_exactly_makes_an_environment_unsaveable(thing: An
     env = make_env(lambda: Holding(thing), 1)
     env.reset()
     assert save_env_state(env) is None
+
+
+class Victim(CallableNoise):
+    """Holds a module, a method of an array and a partial."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tools, self.table = np, np.zeros(4)
+        self.sum, self.half = self.table.sum, partial(self.think, 0)
+
+
+class Tidy:
+    def __del__(self) -> None:
+        raise AssertionError("made by a checkpoint")
+
+
+HERE, BYTES = __name__, torch.zeros(16, dtype=torch.uint8)
+SPEC: dict[str, Any] = {"id": "X-v0", "entry_point": "subprocess:Popen", "kwargs": {"pairs": [["args", "true"]]}}
+ITSELF = {"same": 1}  # the vector environment is 0
+
+
+def view(**changed: Any) -> dict[str, Any]:
+    return {"view": BYTES, "offset": 0, "shape": [2], "strides": [8], "dtype": "<f8"} | changed
+
+
+def words(bits: str, **changed: Any) -> dict[str, Any]:
+    state = np.random.Generator(getattr(np.random, bits)(0)).bit_generator.state
+    return {"generator": {**state, **{key: value for key, value in changed.items() if key in state},
+                          "state": {**state["state"], **changed}}}
+
+
+@pytest.mark.parametrize(("name", "attack", "refused"), [
+    ("x", {"enum": "rlcore.runs.process:subprocess.Popen", "value": ["true"]}, "no class of these"),
+    ("x", {"enum": "gymnasium.core:np.ctypeslib.ctypes.CDLL", "value": "libc.so.6"}, "no class of these"),
+    ("x", {"enum": "gymnasium.core:gym.Env", "value": 0}, "no class of these"),  # it is there under its own name
+    ("x", {"enum": f"{HERE}:Noise", "value": 0}, "no class of these"),
+    ("x", {"tuple": [], "class": f"{HERE}:Noise"}, "no class of these"),
+    ("x", {"class": "subprocess:Popen", "object": {}}, "no class of these"),
+    ("x", {"class": "gymnasium.envs.registration:EnvSpec", "object": SPEC}, "no class of these"),
+    ("x", {"class": "gymnasium.vector.async_vector_env:AsyncVectorEnv", "object": {}}, "no class of these"),
+    ("x", {"class": f"{HERE}:Tidy", "object": {}}, "no class of these"),
+    ("x", {"method": "__globals__", "of": {"method": "__func__", "of": {"method": "step", "of": ITSELF}}}, "a method"),
+    ("x", {"method": "__class__", "of": ITSELF}, "a method"),
+    ("x", {"method": "tofile", "of": BYTES}, "a method tofile"),
+    ("sum", {"method": "tofile", "of": BYTES}, "a method tofile"),
+    ("x", {"partial": {"tuple": [{"method": "step", "of": ITSELF}, {"tuple": []}, {"pairs": []}]}}, "a partial"),
+    ("half", {"partial": {"tuple": [{"method": "dump", "of": BYTES}, {"tuple": []}, {"pairs": []}]}}, "a method dump"),
+    ("close", {"method": "think", "of": ITSELF}, "a close of its own"),
+    ("noise", {"class": f"{HERE}:Noise", "object": {"__call__": 0}}, "a __call__ of its own"),
+    ("tools", {"part": {"load": 0}, "of": "module"}, "a module"),
+    ("tools", {"mujoco": {"pi": BYTES}}, "a simulation"),
+    ("tools", {"closure": [0]}, "a function"),
+    ("tools", {"object": {"load": 0}}, "does not know"),
+    ("x", view(dtype="|O"), "none of numbers"),
+    ("x", {"letters": BYTES, "dtype": "|O"}, "none of numbers"),
+    ("x", {"scalar": 0, "dtype": "|O"}, "none of numbers"),
+    ("x", view(offset=-8), "outside of its memory"),
+    ("x", view(shape=[3]), "outside of its memory"),
+    ("x", view(shape=[2**24 + 1], strides=[2**40], dtype="|u1"), "outside of its memory"),  # 2**64 bytes: NumPy says 0
+    ("x", view(shape=[2**40], strides=[0], dtype="|u1"), "outside of its memory"),
+    ("x", view(view="text"), "outside of its memory"),
+    ("x", words("MT19937", pos=700), "a MT19937"),
+    ("x", words("Philox", buffer_pos=-9), "a Philox"),
+    ("x", {"old generator": {"bit_generator": "MT19937", "state": {"pos": -1}}}, "a random state"),
+])
+def test_a_checkpoint_from_a_stranger_runs_nothing(name: str, attack: Any, refused: str):
+    env = make_env(Victim, 1)
+    env.reset()
+    state = save_env_state(env)
+    assert state is not None
+    state[1][name] = attack
+    with pytest.raises(rl.ConfigError, match=refused):
+        load_env_state(env, state)
+
+
+def test_no_number_in_a_checkpoint_becomes_a_pointer():
+    env = make_env(Victim, 1)
+    env.reset()
+    env.env.envs[0].table = np.array([None])
+    state = [{}, {"table": {"fixed": "ndarray"}, "x": view(view={"same": 2}, shape=[1])}]
+    with pytest.raises(rl.ConfigError, match="outside of its memory"):
+        load_env_state(env, state)
+
+
+def test_a_registration_cannot_be_changed_by_a_checkpoint():
+    env = make_env("MountainCarContinuous-v0", 1)
+    env.reset()
+    state = save_env_state(env)
+    assert state is not None
+    for place, part in enumerate(state):
+        if "spec" in part:
+            state[place] = part | {"spec": {"part": SPEC, "of": "EnvSpec"}}
+    with pytest.raises(rl.ConfigError, match="holds a EnvSpec where a new environment has none"):
+        load_env_state(env, state)
+
+
+class Modes(Own):
+    """Changes which of its methods it uses, and holds some of them in a table."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mode, self.table = self.rest, {"rest": self.rest}
+
+    def think(self, action: Any) -> float:
+        return self.mode() + self.table["rest"]()
+
+    def rest(self) -> float:
+        self.mode = self.move
+        return 0.0
+
+    def move(self) -> float:
+        return 0.1
+
+
+def test_an_environments_own_methods_are_saved_by_name():
+    one, other = make_env(Modes, 1, seed=1), make_env(Modes, 1, seed=2)
+    one.reset()
+    one.step(np.zeros(1, int))
+    load_env_state(other, save_env_state(one))
+    assert [env.env.envs[0].mode.__name__ for env in (one, other)] == ["move", "move"]
+    assert one.step(np.zeros(1, int))[0].tolist() == other.step(np.zeros(1, int))[0].tolist()
 
 
 def test_a_checkpoint_names_no_class_of_other_packages():

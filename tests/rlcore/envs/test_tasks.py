@@ -27,6 +27,12 @@ def test_all_at_once_is_bit_for_bit_one_at_a_time(single: type, vector: type):
             assert found.dtype == wanted.dtype
 
 
+@pytest.mark.parametrize("name", ["rlcore/PointChasing-v0", "rlcore/StockTrading-v0"])
+def test_every_backend_draws_the_same_episodes(name: str):
+    native, sync = (make_env(name, 3, seed=5, backend=backend) for backend in ("native", "sync"))
+    assert native.reset()[0].tobytes() == sync.reset()[0].tobytes()
+
+
 def test_a_chaser_gathers_speed_and_is_paid_for_what_it_gains():
     env = PointChasing(dim=2)
     env.reset(seed=0)

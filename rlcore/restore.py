@@ -105,6 +105,28 @@ def restore(agent: Agent, state: Any, folder: Path, what: str) -> None:
                           "network settings and spaces.") from error
 
 
+def require_same_meaning(agent: Agent, folder: Path, what: str) -> None:
+    """Refuse a run's networks and statistics where they fit an agent, but its settings would misread them.
+
+    Raises:
+        ConfigError: a setting that decides what their numbers mean is another one there.
+    """
+    spec = read_spec(folder)
+    learned = spec.config if isinstance(agent, catalog.agent_class(spec.algo)) else {}  # `restore` refuses other kinds
+    for name in ("activation", "v_min", "v_max", "rescale_eps", "normalize_reward", "optimizer"):
+        own = getattr(agent.cfg, name, None)
+        if (there := learned.get(name, own)) != own:
+            raise ConfigError(f"{what} learned with {name}={there!r}, which {name}={own!r} would misread. "
+                              f"Use {name}={there!r} here too, or begin without start_from.")
+
+
+def learnt_reward_scale(folder: Path) -> Any:
+    """What the memory of a run with `normalize_reward` knows of rewards; its rows are left on the disk."""
+    saved = checkpoint.load_latest(folder / "checkpoints", "memory")
+    assert saved is not None  # its agent was read
+    return saved[1]["reward_scale"]
+
+
 def _unlike(mine: Mapping[str, list[int]], saved: Mapping[str, list[int]]) -> str:
     """The first tensor in which two agents differ, in words."""
     for name, shape in mine.items():

@@ -20,7 +20,7 @@ class Actions:
 
     discrete        choices 0 … A−1 (a space may start elsewhere); int64, one per environment
     continuous      a Box of any shape as one vector: [−1, 1] is stretched over the bounds, and what lies outside is
-                    clipped; a dimension without two bounds is only clipped; float32 [D]
+                    clipped; a dimension without two bounds, or of a range beyond float32, is only clipped; float32 [D]
     multi_discrete  several choices at once; int64 [K]
     multi_binary    several switches; int64 [n]
     """
@@ -47,9 +47,9 @@ class Actions:
             case spaces.Box() if np.issubdtype(space.dtype, np.floating):
                 self.kind, self.size = "continuous", prod(space.shape)
                 self.shape, self.dtype = (self.size,), np.dtype(np.float32)
-                low, high = space.low.reshape(-1), space.high.reshape(-1)
-                bounded = np.isfinite(low) & np.isfinite(high)
-                self.low, self.high = low.astype(np.float32), high.astype(np.float32)
+                self.low, self.high = _rounded_inward(space.low.reshape(-1), space.high.reshape(-1))
+                with np.errstate(over="ignore"):
+                    bounded = np.isfinite(self.high - self.low)
                 low, high = np.where(bounded, self.low, -1), np.where(bounded, self.high, 1)
                 self.middle, self.half = (high + low) / 2, (high - low) / 2
                 self.plain = bool((self.middle == 0).all() and (self.half == 1).all())
@@ -78,7 +78,16 @@ class Actions:
                 return rng.integers(2, size=(count, self.size))
 
 
-def require_actions(algo: str, space: spaces.Space[object], able: set[Acts], instead: str) -> Actions:
+def _rounded_inward(low: Array, high: Array) -> tuple[Array, Array]:
+    """Bounds in float32 that do not lie outside the given ones: float32(0.1) is above 0.1. [D] ×2"""
+    with np.errstate(over="ignore"):
+        up, down = low.astype(np.float32), high.astype(np.float32)
+    return (np.where(up < low, np.nextafter(up, np.float32(np.inf)), up),
+            np.where(down > high, np.nextafter(down, -np.float32(np.inf)), down))
+
+
+def require_actions(algo: str, obs_space: spaces.Space[Any], space: spaces.Space[object], able: set[Acts],
+                    instead: str) -> Actions:
     """The action translator, or a refusal that names an algorithm that can.
 
     instead: those for the other one of discrete and continuous actions. Beside these kinds only PPO's family acts.
@@ -88,7 +97,16 @@ def require_actions(algo: str, space: spaces.Space[object], able: set[Acts], ins
         kinds = " or ".join(kind.replace("_", "-") for kind in sorted(able))
         raise ShapeError(f"{algo} needs a {kinds} action space, but this one is {space}. "
                          f"{instead if actions.kind in ('discrete', 'continuous') else 'PPO'} can act here.")
+    refuse_idle_mask(algo, obs_space, actions)
     return actions
+
+
+def refuse_idle_mask(algo: str, obs_space: spaces.Space[Any], actions: Actions) -> None:
+    """Refuse observations with a mask that nothing would heed, because actions are no choices."""
+    kind = actions.kind.replace("_", "-")
+    if isinstance(obs_space, spaces.Dict) and MASK in obs_space.spaces and kind in ("continuous", "multi-binary"):
+        raise ShapeError(f"{algo} cannot heed the observation's part '{MASK}', because {kind} actions are no choices: "
+                         "leave it out, rename it, or use Discrete or MultiDiscrete actions.")
 
 
 def action_mask(obs: Any) -> Array | None:

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.optim import Optimizer, RMSprop
 
 from rlcore.arrays import Array
-from rlcore.config import check_ranges, setting
+from rlcore.config import check_ranges, require, setting
 from rlcore.data.batch import Batch, Obs
 from rlcore.data.rollout import Rollout
 from rlcore.data.scale import reward_scale
@@ -57,12 +57,15 @@ class A2CConfig:
     log_std: float = setting(0.0, "initial log standard deviation of continuous actions, of half a range",
                              low=-5, high=2)
     normalize_obs: bool = setting(False, "centre and scale observations by running statistics")
+    reward_scale: float = setting(1.0, "rewards are multiplied by this before learning", low=1e-8)
     normalize_reward: bool = setting(False, "divide rewards by the running deviation of the discounted return")
     precision: Precision = setting("float32", "of wide matrix products and convolutions; bfloat16 is faster on CPUs "
-                                   "that have it")
+                                   "with AMX, slower on others")
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        require(not self.normalize_advantage or self.num_envs * self.horizon > 1, self, "horizon",
+                "give two steps with normalize_advantage, because the advantage of one, standardised, is 0")
 
 
 @dataclass(frozen=True)

@@ -61,13 +61,14 @@ class DDPGConfig:
     prioritized: bool = setting(False, "replay steps in proportion to their error instead of evenly")
     priority_alpha: float = setting(0.6, "how much the error decides, if prioritized; 0 is not at all", low=0, high=1)
     priority_beta: float = setting(0.4, "how much of the bias of prioritized is corrected; 1 is all", low=0, high=1)
+    reward_scale: float = setting(1.0, "rewards are multiplied by this before learning", low=1e-8)
     normalize_reward: bool = setting(False, "divide rewards by the running deviation of the discounted return")
     normalize_obs: bool = setting(False, "centre and scale observations by running statistics")
     max_grad_norm: float | None = setting(None, "gradients are scaled down to this norm; not at all if not set",
                                           low=1e-8)
     hidden: tuple[int, ...] = setting((400, 300), "widths of the hidden layers, of actor and critic alike")
     precision: Precision = setting("float32", "of wide matrix products and convolutions; bfloat16 is faster on CPUs "
-                                   "that have it")
+                                   "with AMX, slower on others")
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -92,7 +93,7 @@ class DDPG:
 
     def __init__(self, obs_space: spaces.Space[Any], action_space: spaces.Space[Any], cfg: DDPGConfig, *,
                  seed: int = 0, device: str = "cpu"):
-        self.actions = require_actions("DDPG", action_space, {"continuous"}, instead="DQN or PPO")
+        self.actions = require_actions("DDPG", obs_space, action_space, {"continuous"}, instead="DQN or PPO")
         self.cfg, self.device, self.rng = cfg, torch.device(device), np.random.default_rng(seed)
         # drifting noise is remembered as a recurrent policy's memory is: per environment, saved, new in each episode
         self.memory_size = self.actions.size if cfg.exploration == "ornstein_uhlenbeck" else 0

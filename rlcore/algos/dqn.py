@@ -87,6 +87,7 @@ class DQNConfig:
     epsilon_end: float = setting(0.05, "share of random actions in the end", low=0, high=1)
     epsilon_steps: int = setting(10_000, "steps over which that share falls", low=1, unit="env steps")
     max_grad_norm: float = setting(10.0, "gradients are scaled down to this norm", low=0)
+    reward_scale: float = setting(1.0, "rewards are multiplied by this before learning", low=1e-8)
     normalize_reward: bool = setting(False, "divide rewards by the running deviation of the discounted return")
     normalize_obs: bool = setting(False, "centre and scale observations by running statistics")
     frames: int = setting(1, "images per stacked observation, each then stored once; 1 stores observations as they are",
@@ -94,7 +95,7 @@ class DQNConfig:
     hidden: tuple[int, ...] = setting((128, 128), "widths of the hidden layers")
     activation: Literal["tanh", "relu"] = setting("relu", "nonlinearity between layers")
     precision: Precision = setting("float32", "of wide matrix products and convolutions; bfloat16 is faster on CPUs "
-                                   "that have it")
+                                   "with AMX, slower on others")
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -122,7 +123,7 @@ class DQN:
 
     def __init__(self, obs_space: spaces.Space[Any], action_space: spaces.Space[Any], cfg: DQNConfig, *,
                  seed: int = 0, device: str = "cpu"):
-        self.actions = require_actions("DQN", action_space, {"discrete"}, instead="SAC or PPO")
+        self.actions = require_actions("DQN", obs_space, action_space, {"discrete"}, instead="SAC or PPO")
         self.cfg, self.device, self.rng = cfg, torch.device(device), np.random.default_rng(seed)
         self.atoms = torch.linspace(cfg.v_min, cfg.v_max, cfg.atoms, device=self.device) if cfg.atoms > 1 else None
         self.online, self.target = (self._network(obs_space).to(self.device) for _ in range(2))

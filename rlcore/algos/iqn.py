@@ -64,6 +64,7 @@ class IQNConfig:
     acting_fractions: int = setting(32, "fixed fractions whose mean is an action's value, K", low=1, high=1_000)
     cosines: int = setting(64, "features cos(πiτ) of a fraction; the paper's number", low=1, high=1_000)
     capacity: int = setting(100_000, "steps that the replay memory holds", low=10, unit="env steps")
+    reward_scale: float = setting(1.0, "rewards are multiplied by this before learning", low=1e-8)
     normalize_reward: bool = setting(False, "divide rewards by the running deviation of the discounted return")
     normalize_obs: bool = setting(False, "centre and scale observations by running statistics")
     frames: int = setting(1, "images per stacked observation, each then stored once; 1 stores observations as they are",
@@ -76,7 +77,7 @@ class IQNConfig:
     max_grad_norm: float = setting(10.0, "gradients are scaled down to this norm", low=0)
     hidden: tuple[int, ...] = setting((128, 128), "widths of the hidden layers")
     precision: Precision = setting("float32", "of wide matrix products and convolutions; bfloat16 is faster on CPUs "
-                                   "that have it")
+                                   "with AMX, slower on others")
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -103,7 +104,7 @@ class IQN:
 
     def __init__(self, obs_space: spaces.Space[Any], action_space: spaces.Space[Any], cfg: IQNConfig, *,
                  seed: int = 0, device: str = "cpu"):
-        self.actions = require_actions("IQN", action_space, {"discrete"}, instead="SAC or PPO")
+        self.actions = require_actions("IQN", obs_space, action_space, {"discrete"}, instead="SAC or PPO")
         self.cfg, self.device, self.rng = cfg, torch.device(device), np.random.default_rng(seed)
         self.online, self.target = (
             ImplicitQuantiles(encoder_for("IQN", obs_space, cfg.normalize_obs, cfg.precision), self.actions.size,

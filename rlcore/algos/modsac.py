@@ -10,7 +10,7 @@ each round of learning, and the target entropy is minus the action dimensions, a
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -75,7 +75,7 @@ class ModSACConfig:
                                           "all if not set", low=1e-8)
     hidden: tuple[int, ...] = setting((256, 256), "widths of the hidden layers, of actor and critics alike")
     precision: Precision = setting("float32", "of wide matrix products and convolutions; bfloat16 is faster on CPUs "
-                                   "that have it")
+                                   "with AMX, slower on others")
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -101,7 +101,7 @@ class ModSAC:
 
     def __init__(self, obs_space: spaces.Space[Any], action_space: spaces.Space[Any], cfg: ModSACConfig, *,
                  seed: int = 0, device: str = "cpu"):
-        self.actions = require_actions("ModSAC", action_space, {"continuous"}, instead="DQN or PPO")
+        self.actions = require_actions("ModSAC", obs_space, action_space, {"continuous"}, instead="DQN or PPO")
         self.cfg, self.device, self.rng = cfg, torch.device(device), np.random.default_rng(seed)
         size = self.actions.size
         self.critics, self.lagging = critics_with_copy(
@@ -159,7 +159,6 @@ class ModSAC:
     def learn(self, picked: Transitions, importance: Tensor) -> tuple[ModSACBatch, Tensor, Tensor, dict[str, Tensor]]:
         """The critics' step, a function of tensors alone. → what the actor learns from, loss, each row's error, metrics
         """
-        picked = replace(picked, reward=picked.reward * self.cfg.reward_scale)
         batch = modsac_targets(picked, importance, self.policy, self.critics, self.lagging,
                                self.log_alpha.detach().exp())
         loss, error, metrics = modsac_critic_loss(self.critics, batch)

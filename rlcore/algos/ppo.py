@@ -82,9 +82,10 @@ class PPOConfig:
     log_std: float = setting(0.0, "initial log standard deviation of continuous actions, of half a range",
                              low=-5, high=2)
     normalize_obs: bool = setting(False, "centre and scale observations by running statistics")
+    reward_scale: float = setting(1.0, "rewards are multiplied by this before learning", low=1e-8)
     normalize_reward: bool = setting(False, "divide rewards by the running deviation of the discounted return")
     precision: Precision = setting("float32", "of wide matrix products and convolutions; bfloat16 is faster on CPUs "
-                                   "that have it")
+                                   "with AMX, slower on others")
 
     @property
     def batch_size(self) -> int:
@@ -113,6 +114,9 @@ class PPOConfig:
         what = f"{'steps' if plain else 'sequences'} (num_envs × horizon{'' if plain else ' / sequence_length'})"
         require(close == self.num_minibatches, self, "num_minibatches",
                 f"divide the rollout of {self.batch_rows} {what}", f"Try {close}.")
+        require(not self.normalize_advantage or self.batch_size >= 2 * self.num_minibatches, self, "num_minibatches",
+                "leave two steps for each minibatch, because the advantage of one, standardised, is 0",
+                f"Try {_divisor(self.batch_rows, self.batch_size // 2)}.")
         require(self.dual_clip is None or self.surrogate == "clip", self, "dual_clip",
                 "be unset with surrogate='kl_penalty', which clips nothing")
         require(self.value_clip is None or self.normalize_value != "running", self, "value_clip",
@@ -210,7 +214,8 @@ class PPO:
         if quick is not None:
             return quick.metrics(clip) | {"loss/grad_norm": norm}
         if cfg.surrogate == "kl_penalty":
-            self.kl_coef = adapted_kl_coef(self.kl_coef, float(approx_kl_of(self.model, batch)), cfg.kl_goal)
+            adapted = adapted_kl_coef(self.kl_coef, float(approx_kl_of(self.model, batch)), cfg.kl_goal)
+            self.kl_coef = min(max(adapted, cfg.kl_coef / 1024), cfg.kl_coef * 1024)  # it can come back from there
         return ppo_metrics(self.model, take(batch, order[-size:]), clip, self.kl_coef, cfg) | {"loss/grad_norm": norm}
 
     def state_dict(self) -> dict[str, Any]:
@@ -222,7 +227,8 @@ class PPO:
         """Put back what `state_dict` gave."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.kl_coef = state["kl_coef"]
+        if self.cfg.surrogate == "kl_penalty" and state["kl_coef"]:  # 0: it was not used
+            self.kl_coef = state["kl_coef"]
         if self.returns is not None:
             self.returns.load_state_dict(state["returns"])
 

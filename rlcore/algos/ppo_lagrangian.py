@@ -70,9 +70,10 @@ class PPOLagrangianConfig:
     log_std: float = setting(0.0, "initial log standard deviation of continuous actions, of half a range",
                              low=-5, high=2)
     normalize_obs: bool = setting(False, "centre and scale observations by running statistics")
+    reward_scale: float = setting(1.0, "rewards are multiplied by this before learning", low=1e-8)
     normalize_reward: bool = setting(False, "divide rewards by the running deviation of the discounted return")
     precision: Precision = setting("float32", "of wide matrix products and convolutions; bfloat16 is faster on CPUs "
-                                   "that have it")
+                                   "with AMX, slower on others")
 
     @property
     def batch_rows(self) -> int:
@@ -86,6 +87,8 @@ class PPOLagrangianConfig:
         close = next(n for n in range(self.num_minibatches, 0, -1) if self.batch_rows % n == 0)
         require(close == self.num_minibatches, self, "num_minibatches",
                 f"divide the rollout of {self.batch_rows} rows", f"Try {close}.")
+        require(self.num_envs * self.horizon >= 2 * self.num_minibatches, self, "num_minibatches",
+                "leave two steps for each minibatch, because the advantage of one, standardised, is 0")
 
 
 @dataclass(frozen=True)

@@ -54,12 +54,13 @@ class PQNConfig:
     epsilon_end: float = setting(0.05, "share of random actions in the end", low=0, high=1)
     epsilon_steps: int = setting(20_000, "steps over which that share falls", low=1, unit="env steps")
     max_grad_norm: float = setting(10.0, "gradients are scaled down to this norm", low=0)
+    reward_scale: float = setting(1.0, "rewards are multiplied by this before learning", low=1e-8)
     normalize_reward: bool = setting(False, "divide rewards by the running deviation of the discounted return")
     normalize_obs: bool = setting(False, "centre and scale observations by running statistics")
     hidden: tuple[int, ...] = setting((128, 128), "widths of the hidden layers, each normalised")
     activation: Literal["tanh", "relu"] = setting("relu", "nonlinearity between layers")
     precision: Precision = setting("float32", "of wide matrix products and convolutions; bfloat16 is faster on CPUs "
-                                   "that have it")
+                                   "with AMX, slower on others")
 
     @property
     def batch_size(self) -> int:
@@ -91,7 +92,7 @@ class PQN:
 
     def __init__(self, obs_space: spaces.Space[Any], action_space: spaces.Space[Any], cfg: PQNConfig, *,
                  seed: int = 0, device: str = "cpu"):  # noqa: ARG002  # what is random draws from the samplers and torch
-        self.actions = require_actions("PQN", action_space, {"discrete"}, instead="SAC or PPO")
+        self.actions = require_actions("PQN", obs_space, action_space, {"discrete"}, instead="SAC or PPO")
         self.cfg, self.device = cfg, torch.device(device)
         self.network = self._network(obs_space).to(self.device)
         self.params = flatten(self.network)

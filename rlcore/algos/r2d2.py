@@ -65,6 +65,7 @@ class R2D2Config:
     priority_eta: float = setting(0.9, "share of the largest error in a priority; the rest is the mean error",
                                   low=0, high=1)
     max_grad_norm: float = setting(40.0, "gradients are scaled down to this norm", low=0)
+    reward_scale: float = setting(1.0, "rewards are multiplied by this before learning", low=1e-8)
     normalize_reward: bool = setting(False, "divide rewards by the running deviation of the discounted return")
     normalize_obs: bool = setting(False, "centre and scale observations by running statistics")
     frames: int = setting(1, "images per stacked observation, each then stored once; 1 stores observations as they are",
@@ -73,7 +74,7 @@ class R2D2Config:
     core: CoreKind = setting("lstm", "recurrent core")
     core_size: int = setting(64, "width of the recurrent core", low=1)
     precision: Precision = setting("float32", "of wide matrix products and convolutions; bfloat16 is faster on CPUs "
-                                   "that have it")
+                                   "with AMX, slower on others")
 
     @property
     def length(self) -> int:
@@ -119,7 +120,7 @@ class R2D2:
 
     def __init__(self, obs_space: spaces.Space[Any], action_space: spaces.Space[Any], cfg: R2D2Config, *,
                  seed: int = 0, device: str = "cpu"):
-        self.actions = require_actions("R2D2", action_space, {"discrete"}, instead="Recurrent-SAC or PPO")
+        self.actions = require_actions("R2D2", obs_space, action_space, {"discrete"}, instead="Recurrent-SAC or PPO")
         self.cfg, self.device, self.rng = cfg, torch.device(device), np.random.default_rng(seed)
         self.online, self.target = (QNetwork(obs_space, self.actions.size, cfg).to(self.device) for _ in range(2))
         self.target.load_state_dict(self.online.state_dict())

@@ -58,13 +58,14 @@ class RecurrentTD3Config:
     target_noise: float = setting(0.2, "deviation of the noise on the target's action", low=0)
     target_noise_clip: float = setting(0.5, "the most that this noise may move the target's action", low=0)
     max_grad_norm: float = setting(10.0, "gradients are scaled down to this norm", low=0)
+    reward_scale: float = setting(1.0, "rewards are multiplied by this before learning", low=1e-8)
     normalize_reward: bool = setting(False, "divide rewards by the running deviation of the discounted return")
     normalize_obs: bool = setting(False, "centre and scale observations by running statistics")
     hidden: tuple[int, ...] = setting((64,), "widths of the hidden layers before each core")
     core: CoreKind = setting("gru", "recurrent core, of actor and critics alike")
     core_size: int = setting(64, "width of the cores and of the layer behind them", low=1)
     precision: Precision = setting("float32", "of wide matrix products and convolutions; bfloat16 is faster on CPUs "
-                                   "that have it")
+                                   "with AMX, slower on others")
 
     @property
     def length(self) -> int:
@@ -93,7 +94,7 @@ class RecurrentTD3:
 
     def __init__(self, obs_space: spaces.Space[Any], action_space: spaces.Space[Any], cfg: RecurrentTD3Config, *,
                  seed: int = 0, device: str = "cpu"):
-        self.actions = require_actions("Recurrent-TD3", action_space, {"continuous"}, instead="R2D2 or PPO")
+        self.actions = require_actions("Recurrent-TD3", obs_space, action_space, {"continuous"}, instead="R2D2 or PPO")
         self.cfg, self.device, self.rng = cfg, torch.device(device), np.random.default_rng(seed)
         size, how = self.actions.size, (cfg.hidden, cfg.core, cfg.core_size, cfg.normalize_obs, cfg.precision)
         self.actor, self.lagging_actor = (

@@ -8,7 +8,7 @@ over several rewards, which are not corrected for how the policy has changed sin
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -66,7 +66,7 @@ class SACConfig:
                                           "all if not set", low=1e-8)
     hidden: tuple[int, ...] = setting((256, 256), "widths of the hidden layers, of actor and critics alike")
     precision: Precision = setting("float32", "of wide matrix products and convolutions; bfloat16 is faster on CPUs "
-                                   "that have it")
+                                   "with AMX, slower on others")
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -90,7 +90,7 @@ class SAC:
 
     def __init__(self, obs_space: spaces.Space[Any], action_space: spaces.Space[Any], cfg: SACConfig, *,
                  seed: int = 0, device: str = "cpu"):
-        self.actions = require_actions("SAC", action_space, {"continuous"}, instead="DQN or PPO")
+        self.actions = require_actions("SAC", obs_space, action_space, {"continuous"}, instead="DQN or PPO")
         self.cfg, self.device, self.rng = cfg, torch.device(device), np.random.default_rng(seed)
         size = self.actions.size
         self.critics, self.lagging = critics_with_copy(
@@ -138,7 +138,6 @@ class SAC:
 
     def learn(self, picked: Transitions, importance: Tensor) -> tuple[Tensor, Metrics]:
         """The step itself, a function of tensors alone. → each row's error [N], metrics"""
-        picked = replace(picked, reward=picked.reward * self.cfg.reward_scale)
         alpha = self.log_alpha.detach().exp()
         batch = sac_targets(picked, importance, self.policy, self.critics, self.lagging, alpha)
         critic_loss, error, metrics = sac_critic_loss(self.critics, batch)

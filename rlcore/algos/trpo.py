@@ -58,9 +58,10 @@ class TRPOConfig:
     log_std: float = setting(0.0, "initial log standard deviation of continuous actions, of half a range",
                              low=-5, high=2)
     normalize_obs: bool = setting(False, "centre and scale observations by running statistics")
+    reward_scale: float = setting(1.0, "rewards are multiplied by this before learning", low=1e-8)
     normalize_reward: bool = setting(False, "divide rewards by the running deviation of the discounted return")
     precision: Precision = setting("float32", "of convolutions and of the critic's wide matrix products; bfloat16 is "
-                                   "faster on CPUs that have it")
+                                   "faster on CPUs with AMX, slower on others")
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -130,7 +131,7 @@ class TRPO:
         old, dist = fixed_policy(self.model, batch), policy_of(self.model, batch)
         loss = trpo_loss(dist, batch)
         product = fisher_product(mean_kl(old, dist, batch), params, cfg.damping)
-        gradient = flat(torch.autograd.grad(loss, params, retain_graph=True))
+        gradient = flat(torch.autograd.grad(loss, params, retain_graph=True, materialize_grads=True))
         full = trust_region_step(product, gradient, cfg.max_kl, cfg.cg_steps)
         share, kl, after = self._search(start, full, old, loss.detach(), batch)
         entropy = weighted_mean(dist.entropy().detach(), batch.weight)
@@ -222,7 +223,7 @@ def flat(gradients: Sequence[Tensor]) -> Tensor:
 
 def fisher_product(kl: Tensor, params: list[nn.Parameter], damping: float) -> Callable[[Tensor], Tensor]:
     """v → (F + damping·I)·v with F the Hessian of the KL divergence, by differentiating ∇KL·v. Appendix C.1."""
-    slope = flat(torch.autograd.grad(kl, params, create_graph=True))
+    slope = flat(torch.autograd.grad(kl, params, create_graph=True, materialize_grads=True))
 
     def product(vector: Tensor) -> Tensor:
         curved = torch.autograd.grad(slope.dot(vector), params, retain_graph=True, materialize_grads=True)

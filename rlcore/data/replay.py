@@ -15,7 +15,7 @@ from torch import Tensor
 from rlcore.config import ConfigError, ShapeError
 from rlcore.data.batch import Batch, Obs
 from rlcore.data.rollout import Rollout
-from rlcore.data.scale import RewardScale
+from rlcore.data.scale import RewardFactor, RewardScale
 
 _FLAGS = ("action", "reward", "terminated", "valid", "start")
 Relabel = Callable[[Tensor, "Transitions"], "Transitions"]
@@ -74,7 +74,7 @@ class Ring:
     """
 
     def __init__(self, capacity: int, num_envs: int, *, memory_every: int = 0, frames: int = 1,
-                 reward_scale: RewardScale | None = None, device: torch.device | str = "cpu",
+                 reward_scale: RewardScale | RewardFactor | None = None, device: torch.device | str = "cpu",
                  folder: Path | None = None):
         steps = capacity // num_envs + 1  # one row more: it holds only the newest successor
         if memory_every:

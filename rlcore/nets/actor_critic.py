@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import numpy as np
@@ -13,12 +14,12 @@ from torch import Tensor, nn
 from rlcore.arrays import Array
 from rlcore.data.batch import Obs
 from rlcore.nets.acting import numpy_forward, to_torch
-from rlcore.nets.cores import core_for
+from rlcore.nets.cores import core_for, differentiable_twice
 from rlcore.nets.dists import Bernoulli, Categorical, Gaussian, MultiCategorical
 from rlcore.nets.encoders import ACTIVATIONS, encoder_for, learn_obs, mlp
 from rlcore.nets.fused import Precision, fuse
 from rlcore.ops.policy import weighted_mean
-from rlcore.spaces import MASK, Actions
+from rlcore.spaces import MASK, Actions, refuse_idle_mask
 
 Dist = Categorical | MultiCategorical | Bernoulli | Gaussian
 Core = Literal["none", "gru", "lstm", "transformer"]
@@ -88,6 +89,7 @@ class ActorCritic(nn.Module):
                  normalize_obs: bool = False, normalize_value: ValueNormalisation = "off", log_std: float = 0.0,
                  precision: Precision = "float32", twice_differentiable: bool = False):
         super().__init__()
+        refuse_idle_mask(algo, obs_space, actions)
         self.actions, self.activation = actions, activation
         self.precision, self.twice_differentiable = precision, twice_differentiable
         self.masked = isinstance(obs_space, spaces.Dict) and MASK in obs_space.spaces
@@ -161,7 +163,8 @@ class ActorCritic(nn.Module):
             features = self.body[1](self.body_out(features))
         if self.core is not None:
             assert memory is not None
-            features, after = self.core(features, memory[0], start)
+            with differentiable_twice() if self.twice_differentiable else nullcontext():
+                features, after = self.core(features, memory[0], start)
             return features, after
         return features, None
 

@@ -8,12 +8,14 @@ gradient, passes it. One unroll of T steps gives what T unrolls of one step give
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 def _initialise(net: nn.GRU | nn.LSTM) -> None:
@@ -136,6 +138,13 @@ class Transformer(nn.Module):
 
 
 Core = GRU | LSTM | Transformer
+
+
+@contextmanager
+def differentiable_twice() -> Iterator[None]:
+    """Inside, cores are computed by kernels whose gradients have gradients: not cuDNN's, nor fused attention's."""
+    with torch.backends.cudnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH):
+        yield
 
 
 def core_for(kind: Literal["gru", "lstm", "transformer"], in_dim: int, size: int) -> Core:

@@ -35,9 +35,9 @@ def adam(params: nn.Parameter, learning_rate: float, eps: float = 1e-8) -> Adam:
     """Adam as one fused kernel over a flat vector. Kingma & Ba 2015, arXiv:1412.6980."""
     _leave_compiler_alone()
     optimizer = Adam([params], lr=learning_rate, eps=eps, fused=True)
-    if params.device.type == "cpu":  # what its first step would lay out, so that none of its own is needed
-        optimizer.state[params] = {"step": torch.tensor(0.0), "exp_avg": torch.zeros_like(params.data),
-                                   "exp_avg_sq": torch.zeros_like(params.data)}
+    # what its first step would lay out, so that none of its own is needed
+    optimizer.state[params] = {"step": torch.zeros((), device=params.device),
+                               "exp_avg": torch.zeros_like(params.data), "exp_avg_sq": torch.zeros_like(params.data)}
     return optimizer
 
 

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -64,6 +65,16 @@ def test_a_word_that_names_nothing_is_refused_with_the_nearest_name(word: str, h
         rl.train("ppo", "Echo-v0", config_of("ppo"), env_steps=128, freeze=[word], progress=False)
 
 
+@pytest.mark.parametrize("word", ["critic", "critic.2.bias"])
+def test_a_layer_that_popart_rewrites_cannot_be_held(word: str):
+    popart = config_of("ppo", normalize_value="popart")
+    said = (f"freeze='{word}' cannot hold the critic's last layer, which normalize_value='popart' rewrites as values "
+            "grow. Use normalize_value='off' or freeze less.")
+    with pytest.raises(ConfigError, match=f"^{re.escape(said)}$"):
+        rl.train("ppo", "Echo-v0", popart, env_steps=128, freeze=word, progress=False)
+    rl.train("ppo", "Echo-v0", popart, env_steps=128, freeze=["critic.0", "actor"], progress=False)
+
+
 def test_an_algorithm_that_moves_all_at_once_can_freeze_nothing(tmp_path: Path):
     with pytest.raises(ConfigError, match=r"TRPO moves all of its policy at once, so freeze=\['actor'\] cannot"):
         rl.train("trpo", "Echo-v0", config_of("trpo"), env_steps=128, freeze="actor", run_dir=tmp_path / "run")
@@ -85,3 +96,75 @@ def test_an_agent_of_another_kind_cannot_be_begun_as(algo: str, changes: dict, w
     assert why in said
     assert "\n" not in said
     assert not Path("runs").exists()
+
+
+def begun(algo: str, env: str, old: dict[str, Any], new: dict[str, Any], old_steps: int = 400) -> tuple[Any, Any]:
+    """An agent and one that begins as it, with other settings, after its first steps."""
+    first = rl.train(algo, env, config_of(algo, **old), env_steps=old_steps, seed=1, run_dir="old", progress=False)
+    second = rl.train(algo, env, config_of(algo, **new), env_steps=128, seed=2, start_from="old", progress=False)
+    return first, second
+
+
+@pytest.mark.parametrize(("algo", "env"), [("ppo", "CartPole-v1"), ("a2c", "CartPole-v1"), ("trpo", "CartPole-v1"),
+                                           ("pqn", "CartPole-v1"), ("ppo_lagrangian", "rlcore/CartPoleBounds-v0")])
+def test_another_number_of_environments_can_begin_as_an_agent(algo: str, env: str):
+    _, agent = begun(algo, env, {"normalize_reward": True}, {"normalize_reward": True, "num_envs": 4})
+    assert agent.returns.carry.shape == (4,)
+
+
+@pytest.mark.parametrize("algo", ["dqn", "sac", "r2d2"])
+def test_the_scale_of_rewards_is_carried_over(algo: str):
+    env = "Pendulum-v1" if algo == "sac" else "CartPole-v1"
+    scaled = {"normalize_reward": True, "gamma": 0.99}
+    first, second = begun(algo, env, scaled, scaled | {"num_envs": 2, "learning_starts": 1000})
+    # 128 steps more, a few of them dummies, weighed against 400
+    before, after = first.memory.reward_scale, second.memory.reward_scale
+    assert 110 < after.count - before.count < 129
+    assert before.var > 10
+    assert after.var == pytest.approx(before.var.item(), rel=0.7)
+
+
+def test_optimisers_keep_their_averages_and_take_the_new_settings():
+    first, second = begun("rainbow", "CartPole-v1", {}, {"adam_eps": 0.5, "learning_starts": 1000})
+    assert second.optimizer.param_groups[0]["eps"] == 0.5
+    assert torch.equal(second.optimizer.state[second.params]["exp_avg"], first.optimizer.state[first.params]["exp_avg"])
+
+
+def test_rmsprop_takes_the_new_settings():
+    _, agent = begun("a2c", "CartPole-v1", {"optimizer": "rmsprop"},
+                     {"optimizer": "rmsprop", "rms_decay": 0.5, "optimizer_eps": 0.1})
+    assert [agent.optimizer.param_groups[0][name] for name in ("alpha", "eps")] == [0.5, 0.1]
+
+
+@pytest.mark.parametrize("algo", ["sac", "tqc", "redq", "modsac", "recurrent_sac", "sac_discrete"])
+def test_a_fixed_temperature_is_the_new_runs_and_an_adjusted_one_goes_on(algo: str):
+    env = "CartPole-v1" if algo == "sac_discrete" else "Pendulum-v1"
+    first, second = begun(algo, env, {"adjust_alpha": True, "alpha": 0.5}, {"alpha": 0.01}, old_steps=120)
+    assert second.log_alpha.exp().item() == pytest.approx(0.01)
+    later = {"adjust_alpha": True, "alpha": 0.01, "learning_starts": 1000}
+    third = rl.train(algo, env, config_of(algo, **later), env_steps=8, start_from="old", progress=False)
+    assert torch.equal(third.log_alpha, first.log_alpha)
+
+
+@pytest.mark.parametrize(("algo", "name", "old", "new"), [
+    ("ppo", "activation", "relu", "tanh"),
+    ("rainbow", "v_max", 3.0, 300.0),
+    ("r2d2", "rescale_eps", 1e-3, 0.1),
+    ("a2c", "optimizer", "adam", "rmsprop"),
+    ("a2c", "optimizer", "rmsprop", "adam"),
+    ("dqn", "normalize_reward", True, False),
+    ("ppo", "normalize_reward", False, True),
+])
+def test_networks_that_would_mean_something_else_are_refused(algo: str, name: str, old: Any, new: Any):
+    said = (f"start_from='old' learned with {name}={old!r}, which {name}={new!r} would misread. "
+            f"Use {name}={old!r} here too, or begin without start_from.")
+    with pytest.raises(ConfigError, match=f"^{re.escape(said)}$"):
+        begun(algo, "CartPole-v1", {name: old}, {name: new}, old_steps=128)
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(("algo", "new"), [("rainbow", {"capacity": 200}), ("r2d2", {"capacity": 200}),
+                                           ("rainbow", {"num_envs": 1}), ("dqn", {"prioritized": True})])
+def test_priorities_of_a_memory_that_is_left_behind_do_not_matter(algo: str, new: dict[str, Any]):
+    _, agent = begun(algo, "CartPole-v1", {"batch_size": 4}, new, old_steps=800)
+    assert agent.memory.env_steps == 128

@@ -108,3 +108,13 @@ def test_every_action_space_is_acted_in_or_refused_with_somebody_who_can(algo: s
         for other in offered:
             agent_space = (OBS["vector"], ACTS[acts], config_of(other.name, hidden=[8]))
             assert catalog.agent_class(other.name)(*agent_space).actions.kind == acts.split()[0]
+
+
+@pytest.mark.parametrize("num_envs", [1, 4])
+@pytest.mark.parametrize("obs", ["small image", "nested dict", "discrete"])
+@pytest.mark.parametrize("core", ["gru", "lstm", "transformer"])
+@pytest.mark.parametrize("algo", ["a2c", "ppo", "trpo", "ppo_lagrangian"])
+def test_every_core_remembers_every_observation(algo: str, core: str, obs: str, num_envs: int):
+    sequences = {"sequence_length": 4} if algo.startswith("ppo") else {}
+    agent = rounds(algo, obs, "discrete", num_envs, core=core, core_size=4, **sequences)
+    assert agent.memory_size > 0

@@ -8,6 +8,7 @@ from rlcore.config import ShapeError
 from rlcore.spaces import Actions, action_mask, legal_choice, require_actions
 
 INF = float("inf")
+LINE = spaces.Box(-1, 1, (1,))
 
 
 def box(low: list[float], high: list[float]) -> spaces.Box:
@@ -35,6 +36,21 @@ def test_no_action_ever_leaves_a_half_bounded_box():
     space = box([0], [INF])
     sent = Actions(space).to_env(np.float32([[-5], [0.5], [7]]))
     assert all(space.contains(action) for action in sent)
+
+
+def test_bounds_that_float32_cannot_hold_are_rounded_inward():
+    # float32(±0.1) = ±0.1000000015 lie outside, float32(0.7) = 0.6999999881 does not
+    space = spaces.Box(np.float64([-0.1, 0.3]), np.float64([0.1, 0.7]), dtype=np.float64)
+    sent = Actions(space).to_env(np.float32([[-1, -1], [1, 1], [-9, 9], [0, 0]]))
+    assert sent.dtype == np.float32
+    assert all(space.contains(action) for action in sent)
+    np.testing.assert_allclose(sent[:2], [[-0.1, 0.3], [0.1, 0.7]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("bound", [np.finfo(np.float32).max, 1e300])
+def test_a_range_beyond_float32_counts_as_unbounded(bound: float):
+    actions = Actions(spaces.Box(np.float64([-bound]), np.float64([bound]), dtype=np.float64))
+    assert actions.to_env(np.float32([[0], [0.5], [-7]])).tolist() == [[0], [0.5], [-7]]
 
 
 def test_choices_may_start_elsewhere():
@@ -84,12 +100,12 @@ def test_an_action_space_that_does_not_work_is_named(space: spaces.Space):
 
 def test_the_wrong_kind_of_action_names_who_can():
     with pytest.raises(ShapeError, match=r"DQN needs a discrete action space.*Box.*SAC or PPO can act here"):
-        require_actions("DQN", box([-1], [1]), {"discrete"}, instead="SAC or PPO")
+        require_actions("DQN", LINE, box([-1], [1]), {"discrete"}, instead="SAC or PPO")
     for space in (spaces.MultiBinary(2), spaces.MultiDiscrete([2, 3])):  # SAC cannot
         with pytest.raises(ShapeError, match=r"DQN needs a discrete .*[)\]]\. PPO can act"):
-            require_actions("DQN", space, {"discrete"}, instead="SAC or PPO")
+            require_actions("DQN", LINE, space, {"discrete"}, instead="SAC or PPO")
     with pytest.raises(ShapeError, match=r"X needs a multi-discrete or discrete|X needs a discrete or multi-discrete"):
-        require_actions("X", box([-1], [1]), {"discrete", "multi_discrete"}, instead="PPO")
+        require_actions("X", LINE, box([-1], [1]), {"discrete", "multi_discrete"}, instead="PPO")
 
 
 def test_a_lot_falls_on_each_legal_choice_equally_often_and_on_none_other():

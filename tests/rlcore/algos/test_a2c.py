@@ -13,6 +13,7 @@ from handmade import ACTION_SPACES, LINE, Known, Strict, build, practise, rollou
 
 from rlcore.algos import a2c
 from rlcore.algos.a2c import A2C, A2CBatch, A2CConfig, a2c_loss, a2c_targets
+from rlcore.config import ConfigError
 from rlcore.envs import probe
 
 HALF = A2CConfig(gamma=0.5, num_envs=1, horizon=4, entropy_coef=0.0)
@@ -67,6 +68,12 @@ def test_dummy_rows_do_not_count_and_advantages_are_standardised_only_if_asked()
 def tiny(**changes: Any) -> A2C:
     torch.manual_seed(3)
     return A2C(LINE, spaces.Discrete(2), A2CConfig(**{"num_envs": 1, "horizon": 4, "hidden": (8,), **changes}))
+
+
+def test_a_single_step_whose_standardised_advantage_is_0_is_refused():
+    with pytest.raises(ConfigError, match="horizon=1 must give two steps with normalize_advantage"):
+        A2CConfig(num_envs=1, horizon=1, normalize_advantage=True)
+    A2CConfig(num_envs=1, horizon=1)
 
 
 def test_an_update_is_one_gradient_step_whose_size_falls_to_zero_over_the_run(monkeypatch: pytest.MonkeyPatch):

@@ -1,6 +1,7 @@
 """Action masks: no algorithm that chooses ever does what is illegal, or expects to, from the first random step on."""
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import rlcore as rl
 from rlcore import catalog
 from rlcore.algos.pqn import PQNConfig, pqn_targets
 from rlcore.algos.r2d2 import R2D2, R2D2Config
+from rlcore.config import ShapeError
 from rlcore.data.rollout import Rollout
 from rlcore.runs import read_metrics
 from tests.rlcore.small import config_of
@@ -88,3 +90,16 @@ def test_r2d2_expects_the_best_legal_action(illegal: int, loss: float | None):
     # nothing is earned and the taken action 0 is worth 0: right where 1 is never legal, far off where it is
     found = agent.update()["loss/value"].item()
     assert found == pytest.approx(0, abs=1e-6) if loss == 0 else found > 1000
+
+
+@pytest.mark.parametrize(("algo", "acts", "kind"), [
+    *((algo, spaces.MultiBinary(3), "multi-binary") for algo in ("ppo", "a2c", "trpo", "ppo_lagrangian")),
+    *((entry.name, spaces.Box(-1, 1, (3,)), "continuous") for entry in catalog.ALGORITHMS.values()
+      if "continuous" in entry.acts),
+])
+def test_a_mask_over_actions_that_are_no_choices_is_refused(algo: str, acts: spaces.Space, kind: str):
+    space = spaces.Dict({"obs": spaces.Box(-1, 1, (1,), np.float32), "action_mask": spaces.MultiBinary(3)})
+    said = (f"{catalog.algorithm(algo).title} cannot heed the observation's part 'action_mask', because {kind} actions "
+            "are no choices: leave it out, rename it, or use Discrete or MultiDiscrete actions.")
+    with pytest.raises(ShapeError, match=f"^{re.escape(said)}$"):
+        catalog.agent_class(algo)(space, acts, config_of(algo))

@@ -84,6 +84,24 @@ def test_normalised_rewards_make_the_same_of_any_unit(algo: str):
     assert differ(*plain)
 
 
+def value_loss(algo: str, unit: float, reward_scale: float = 1.0) -> float:
+    """Of the first update."""
+    if algo in OFF_POLICY:
+        return learn_and_act(agent_of(algo, reward_scale=reward_scale), seen(), unit)[0]["loss/value"]
+    torch.manual_seed(3)
+    cfg = config_of(algo, num_envs=1, horizon=STEPS, reward_scale=reward_scale)
+    agent = catalog.agent_class(algo)(LINE, spaces.Discrete(3), cfg, seed=3)
+    data = replace(experience(agent, seen(), unit), extra={"cost": torch.zeros(STEPS, 1)})
+    return float(agent.update(data, 0)["loss/value"])
+
+
+@pytest.mark.parametrize("algo", catalog.ALGORITHMS)
+def test_rewards_times_their_scale_are_what_is_learned_from(algo: str):
+    eighth = value_loss(algo, unit=8.0, reward_scale=0.125)  # a power of two: no bit is lost
+    assert eighth == value_loss(algo, unit=1.0)
+    assert eighth != pytest.approx(value_loss(algo, unit=8.0), rel=0.05)
+
+
 # --- PQN, which forgets
 
 

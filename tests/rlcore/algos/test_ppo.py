@@ -18,6 +18,7 @@ from rlcore.config import ConfigError
 from rlcore.data.rollout import Rollout
 from rlcore.envs import probe
 from rlcore.envs.make import make_env
+from rlcore.nets.dists import MultiCategorical
 from rlcore.sampling.collect import Collector
 
 HALF = PPOConfig(gamma=0.5, gae_lambda=0.5, num_envs=1, horizon=4, num_minibatches=1)
@@ -124,6 +125,20 @@ def test_a_clipped_row_has_no_gradient_and_an_unclipped_one_has():
 
     assert slope(1.0) == 0  # it has become likelier than ε allows: nothing more to gain
     assert slope(-1.0) > 0  # a bad action that became likelier is still pushed back
+
+
+class Team(Known):
+    """Two agents as one policy with one value: each takes its second choice with probability ¾."""
+
+    def forward(self, obs: Tensor, *_: Tensor) -> tuple[Any, Tensor]:
+        one, value = super().forward(obs)
+        return MultiCategorical(torch.cat([one.log_probs, one.log_probs], -1), (2, 2)), value
+
+
+def test_several_agents_as_one_policy_are_clipped_by_their_joint_ratio():
+    # from ½·½ to ¾·¾: 1.5 each, 2.25 together, of which ε = 1 lets a good action have 2
+    batch = replace(by_hand([1.0, -1.0], [0.25, 0.25]), action=torch.ones(2, 2, dtype=torch.int64))
+    assert loss(batch, clip=1.0, model=Team(), normalize_advantage=False) == pytest.approx((-2 + 2.25) / 2)
 
 
 def test_the_dual_clip_bounds_what_a_bad_action_costs():
@@ -239,11 +254,34 @@ def test_the_penalty_is_doubled_after_long_steps_and_halved_after_short_ones():
         assert other.kl_coef == expected
 
 
+@pytest.mark.parametrize(("learning_rate", "bound"), [(1e-6, 3 / 1024), (0.3, 3 * 1024)])
+def test_the_penalty_stays_where_it_can_come_back_from(learning_rate: float, bound: float):
+    agent = tiny(surrogate="kl_penalty", learning_rate=learning_rate, kl_coef=3.0, kl_goal=1e-4)
+    agent.kl_coef = bound
+    agent.update(DATA, 0)
+    assert agent.kl_coef == bound
+
+
+def test_a_penalty_begins_afresh_as_an_agent_that_had_none():
+    agent = tiny(surrogate="kl_penalty", kl_coef=3.0)
+    agent.load_state_dict(tiny().state_dict())
+    assert agent.kl_coef == 3
+
+
 def test_a_value_clip_and_moving_units_are_refused_together_and_so_are_two_ways_of_holding_back():
     with pytest.raises(ConfigError, match="value_clip"):
         PPOConfig(value_clip=0.2, normalize_value="running")
     with pytest.raises(ConfigError, match="dual_clip"):
         PPOConfig(dual_clip=3.0, surrogate="kl_penalty")
+
+
+@pytest.mark.parametrize("core", [{}, {"core": "gru", "sequence_length": 1}], ids=str)
+def test_minibatches_of_one_step_whose_standardised_advantage_is_0_are_refused(core: dict[str, Any]):
+    said = "num_minibatches=16 must leave two steps for each minibatch, .* is 0. Try 8.$"
+    with pytest.raises(ConfigError, match=said):
+        PPOConfig(num_envs=2, horizon=8, num_minibatches=16, **core)
+    PPOConfig(num_envs=2, horizon=8, num_minibatches=8, **core)
+    PPOConfig(num_envs=2, horizon=8, num_minibatches=16, normalize_advantage=False, **core)
 
 
 def test_observation_statistics_are_learnt_after_the_update_and_only_then(monkeypatch: pytest.MonkeyPatch):

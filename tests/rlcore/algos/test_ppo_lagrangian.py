@@ -132,6 +132,8 @@ def test_an_environment_without_costs_is_refused_helpfully():
 def test_settings_that_do_not_divide_are_refused_with_one_that_does():
     with pytest.raises(ConfigError, match="Try 4"):
         PPOLagrangianConfig(num_envs=4, horizon=4, num_minibatches=5)
+    with pytest.raises(ConfigError, match="num_minibatches=16 must leave two steps for each minibatch"):
+        PPOLagrangianConfig(num_envs=4, horizon=4, num_minibatches=16)
 
 
 def test_without_a_limit_it_takes_every_offer():

@@ -10,7 +10,7 @@ import pytest
 import torch
 from gymnasium import spaces
 from handmade import ACTION_SPACES, LINE, Known, Strict, build, practise, rollout, value_at
-from torch import nn
+from torch import Tensor, nn
 
 from rlcore.algos.trpo import (
     TRPO,
@@ -26,6 +26,7 @@ from rlcore.algos.trpo import (
 )
 from rlcore.envs import probe
 from rlcore.nets.dists import Categorical, Gaussian
+from rlcore.nets.encoders import read_by
 
 HALF = TRPOConfig(gamma=0.5, gae_lambda=0.5, num_envs=1, horizon=4)
 FAST = TRPOConfig(num_envs=8, horizon=16, learning_rate=1e-2, max_kl=0.05, hidden=(32,), gamma=0.5)
@@ -183,6 +184,38 @@ def test_learns_what_to_do_now_and_for_later(place: Any):
     enough = 0.95 if place in (probe.Echo, probe.Delayed) else 0.85  # doing nothing earns 0.75 of Echo, 0.5 of Delayed
     agent = build(TRPO, place, replace(FAST, log_std=-1.0))
     assert practise(agent, place, 4000)["return"] > enough
+
+
+class Idle(nn.Module):
+    """An encoder with a layer that nothing reads."""
+
+    def __init__(self, space: spaces.Box):
+        super().__init__()
+        self.out_dim, self.read, self.idle = 8, nn.Linear(space.shape[0], 8), nn.Linear(2, 2)
+
+    def forward(self, obs: Tensor) -> Tensor:
+        return self.read(obs).relu()
+
+
+def test_a_parameter_that_the_policy_does_not_use_stays_as_it_is():
+    agent = TRPO(read_by(LINE, Idle), spaces.Discrete(2), TRPOConfig(num_envs=1, horizon=4, hidden=(8,)))
+    idle, used = (agent.model.get_parameter(f"encoder.net.{name}.weight") for name in ("idle", "read"))
+    before = idle.clone(), used.clone()
+    agent.update(DATA, 0)
+    assert torch.equal(idle, before[0])
+    assert not torch.equal(used, before[1])
+
+
+@pytest.mark.parametrize("core", ["gru", "lstm", "transformer"])
+def test_a_core_is_computed_by_kernels_that_can_be_differentiated_twice_on_a_gpu_too(core: Any):
+    agent, seen = tiny(core=core, core_size=8), []
+    agent.model.core.register_forward_pre_hook(lambda *_: seen.append(
+        (torch.backends.cudnn.enabled, torch.backends.cuda.flash_sdp_enabled(),
+         torch.backends.cuda.mem_efficient_sdp_enabled(), torch.backends.cuda.math_sdp_enabled())))
+    before = torch.backends.cudnn.enabled, torch.backends.cuda.flash_sdp_enabled()
+    agent.update(replace(DATA, memory=torch.zeros(4, 1, agent.memory_size)), 0)
+    assert set(seen) == {(False, False, False, True)}
+    assert before == (torch.backends.cudnn.enabled, torch.backends.cuda.flash_sdp_enabled())
 
 
 def test_recalls_with_a_core():

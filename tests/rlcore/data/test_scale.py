@@ -48,6 +48,13 @@ def test_an_end_on_the_last_row_is_remembered_for_the_next_block():
     assert scale.carry.item() == 1.0
 
 
+def test_statistics_go_on_with_another_number_of_environments():
+    scale, other = RewardScale(num_envs=1, gamma=0.5), RewardScale(num_envs=3, gamma=0.5)
+    scale.learn(rollout([4.0, 0, 2, 0], starts=(0,)))
+    other.load_state_dict(scale.state_dict())
+    assert (other.var, other.count, other.carry.tolist()) == (scale.var, scale.count, [0, 0, 0])
+
+
 def test_no_scaled_reward_is_beyond_the_limit():
     scale = RewardScale(num_envs=1, gamma=0.5, limit=3.0)
     assert scale.scale(torch.tensor([-50.0, 2.0, 50.0])).tolist() == pytest.approx([-3, 2, 3])

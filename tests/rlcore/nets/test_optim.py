@@ -99,3 +99,10 @@ def test_adam_steps_are_the_optimisers_own_bit_for_bit_also_from_a_checkpoint():
     assert torch.equal(first, second)
     mine, its = ours.state[first], theirs.state[second]
     assert all(torch.equal(mine[name], its[name]) for name in ("step", "exp_avg", "exp_avg_sq"))
+
+
+def test_adams_averages_lie_where_its_vector_does_before_the_first_step():
+    vector = nn.Parameter(torch.ones(3, device="meta"))
+    state = adam(vector, 1e-2).state[vector]
+    assert {name: (part.device.type, *part.shape) for name, part in state.items()} == {
+        "step": ("meta",), "exp_avg": ("meta", 3), "exp_avg_sq": ("meta", 3)}

@@ -8,6 +8,7 @@ import inspect
 import logging
 import sys
 from collections.abc import Mapping
+from dataclasses import fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,7 +18,7 @@ import yaml
 from rlcore import catalog
 from rlcore.config import ConfigError, MissingExtra, ShapeError, nearest, settings
 from rlcore.processes import WorkerError
-from rlcore.runs import BACKENDS, RUNS, SAMPLERS, checked, list_runs, read_yaml, yaml_fault
+from rlcore.runs import BACKENDS, RUNS, SAMPLERS, RunSpec, checked, list_runs, read_yaml, yaml_fault
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -210,16 +211,17 @@ def _read_config(path: Path, algo: catalog.Algorithm, given: Mapping[str, Any]) 
     if named is not algo:
         raise ConfigError(f"--config {path} holds settings of {named.title}, not of {algo.title}.")
     run_options = _run_options()
-    if isinstance(content.get("config"), dict):  # a run's also tells its versions, threads and format
-        content = {name: value for name, value in content.items() if name in run_options} | content["config"]
-        if "sampler" in given:  # another one may need another engine
-            content.pop("backend", None)
+    known = run_options | _setting_names(algo.name)
+    if isinstance(content.get("config"), dict):  # a run's also tells what `train` found out, such as versions
+        found_out = {item.name for item in fields(RunSpec)} - run_options
+        content = {name: value for name, value in content.items() if name not in found_out} | content["config"]
+        if "sampler" in given:  # another one may need another engine, and has other processes
+            content = {name: value for name, value in content.items() if name not in ("backend", "num_workers")}
     code = {"encoder": content.get("encoder"), "env": content.get("env") if ":" in str(content.get("env")) else None}
     for option, name in code.items():
         if name and option not in given:
             raise ConfigError(f"--config {path} names the {option} '{name}'. If you trust its module, add "
                               f"--{option} {name}.")
-    known = run_options | _setting_names(algo.name)
     for name in content.keys() - known:
         raise ConfigError(f"--config {path}: {algo.title} has no setting and train no option "
                           f"'{name}'{nearest(name, known) or '.'}")

@@ -260,6 +260,17 @@ _BIT_FLIP: dict[str, Preset] = {
     "rainbow": Preset(40_000, {**_LOOKING_BACK, "n_step": 1}, _FOR_HINDSIGHT),
 }
 
+_HOLDING = {
+    "num_envs": 8, "train_every": 2, "burn_in": 2, "sequence_length": 6, "sequence_every": 3, "learning_rate": 3e-3,
+    "gamma": 0.9, "tau": 0.05, "learning_starts": 400, "hidden": (32,), "core_size": 32,
+}
+PROBES: dict[str, dict[str, Preset]] = {    # of environments that are too small to be listed
+    "rlcore.envs.probe:Hold": {
+        "recurrent_sac": Preset(20_000, _HOLDING, _OURS),
+        "recurrent_td3": Preset(20_000, {**_HOLDING, "noise_std": 0.3}, _OURS),
+    },
+}
+
 _HARDCORE: dict[str, Preset] = {
     "ppo": Preset(10_000_000, {
         "num_envs": 16, "horizon": 2048, "epochs": 10, "num_minibatches": 512, "learning_rate": 2.5e-4,
@@ -690,7 +701,7 @@ def config_for(algo: str, env: str = "", changes: Mapping[str, Any] | None = Non
 
 def preset(algo: str, env: str) -> Preset:
     """The settings to start from: the environment's own preset, or the algorithm's defaults."""
-    listed = ENVIRONMENTS[env].presets if env in ENVIRONMENTS else {}
+    listed = ENVIRONMENTS[env].presets if env in ENVIRONMENTS else PROBES.get(env, {})
     return listed.get(algorithm(algo).name, Preset(200_000, {}, "the algorithm's defaults"))
 
 

@@ -11,39 +11,53 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from rlcore.config import ConfigError
 
 FORMAT = 2
+_DTYPES = {torch.bool: "BOOL", torch.uint8: "U8", torch.int8: "I8", torch.uint16: "U16", torch.int16: "I16",
+           torch.uint32: "U32", torch.int32: "I32", torch.uint64: "U64", torch.int64: "I64", torch.float16: "F16",
+           torch.bfloat16: "BF16", torch.float32: "F32", torch.float64: "F64"}
 _ADVICE = "take it from a copy of the run, or delete its checkpoint's folder; a run without one begins anew."
 
 
-def save(folder: Path, step: int, parts: Mapping[str, Any], *, keep_others: bool = False) -> Path:
+def save(folder: Path, step: int, parts: Mapping[str, Any], *, keep_others: bool = False,
+         replace: bool = False) -> Path:
     """Write `folder`/<step> under a temporary name, then rename it; older checkpoints go only after that.
 
     A process killed at any moment leaves the old checkpoint or the new one, complete. Each part is a file of its own,
-    so that a policy can be read without its replay memory. A step that is saved already is not saved again.
+    so that a policy can be read without its replay memory. A step that is saved already is not saved again, unless
+    what is there is to be replaced.
     """
     folder.mkdir(parents=True, exist_ok=True)
     unfinished, finished = folder / f".{step}.tmp", folder / f"{step:012d}"
-    if finished.exists():  # a run is in one state at one step; removing this one first would risk having none
+    if finished.exists() and not replace:  # a run is in one state at one step; removing this one would risk having none
         return finished
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
     for name, tree in parts.items():
         tensors: dict[str, torch.Tensor] = {}
         plain = _split(tree, tensors)
-        save_file(tensors, unfinished / f"{name}.safetensors")
+        _write(tensors, unfinished / f"{name}.safetensors")
         (unfinished / f"{name}.json").write_text(json.dumps({"format": FORMAT, "step": step, "tree": plain}))
     for path in unfinished.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())
+    if finished.exists():
+        shutil.rmtree(finished)
     unfinished.rename(finished)
     for old in () if keep_others else folder.iterdir():
         if old != finished and old.is_dir() and (old.name.isdigit() or old.suffix == ".tmp"):
             shutil.rmtree(old)
     return finished
+
+
+def drop_after(folder: Path, step: int) -> None:
+    """Remove the checkpoints of later steps."""
+    for path in folder.glob("[0-9]*"):
+        if path.name.isdigit() and int(path.name) > step:
+            shutil.rmtree(path)
 
 
 def latest(folder: Path) -> Path | None:
@@ -89,12 +103,30 @@ def load(path: Path, part: str) -> Any:
         raise ConfigError(f"{tensors} {state}: {_ADVICE}") from None
 
 
+def _write(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """A safetensors file, without a copy in memory, where a replay memory on disk would find no room.
+
+    https://github.com/huggingface/safetensors#format
+    """
+    by_size = sorted(tensors.items(), key=lambda item: -item[1].itemsize)  # each begins at a multiple of its size
+    header, end = {}, 0
+    for name, tensor in by_size:
+        start, end = end, end + tensor.nbytes
+        header[name] = {"dtype": _DTYPES[tensor.dtype], "shape": [*tensor.shape], "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for _, tensor in by_size:
+            file.write(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+
+
 def _split(tree: Any, tensors: dict[str, torch.Tensor]) -> Any:
     """Plain JSON in which each tensor is replaced by its name; dictionaries become pairs, to keep integer keys."""
     match tree:
         case torch.Tensor():
             name = str(len(tensors))
-            tensors[name] = tree.detach().cpu().clone(memory_format=torch.contiguous_format)
+            tensors[name] = tree
             return {"tensor": name}
         case dict():
             return {"dict": [[key, _split(value, tensors)] for key, value in tree.items()]}

@@ -6,6 +6,7 @@ the docs. All of them go through `build`, so a value is checked in the same word
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import math
@@ -134,6 +135,9 @@ def _typed(config: type, name: str, value: Any, *, strict: bool = False) -> Any:
     try:
         return _adapters(config)[name].validate_python(value, strict=strict)
     except ValidationError as error:
+        if isinstance(value, str) and not strict:
+            with contextlib.suppress(ValueError):  # YAML gives 1e6 as text
+                return _adapters(config)[name].validate_python(float(value))
         reason = error.errors()[0]["msg"]
         raise ConfigError(f"{config.__name__}.{name}={value!r} is not valid: {reason}.") from None
 

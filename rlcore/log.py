@@ -25,7 +25,7 @@ class RunLog:
     def __init__(self, folder: Path, *, keep_bytes: int = 0, step: int = 0):
         path = folder / "metrics.jsonl"
         path.touch()
-        os.truncate(path, keep_bytes)
+        os.truncate(path, path.read_bytes()[:keep_bytes].rfind(b"\n") + 1)  # a full disk may have cut it shorter
         self.file = path.open("a")
         self.board = EventsWriter(str(folder / "events"))  # a SummaryWriter's queue and threads cost more than writing
         if step:  # TensorBoard forgets what an interrupted run wrote after it

@@ -22,6 +22,7 @@ from statistics import fmean
 from types import FrameType
 from typing import Any, Literal, cast
 
+import numpy as np
 import psutil
 import torch
 from tqdm import tqdm
@@ -30,14 +31,26 @@ from rlcore import catalog, checkpoint, finetune
 from rlcore.config import ConfigError, build, to_dict
 from rlcore.envs.make import Backend, Env, Factory, make_env, name_of
 from rlcore.envs.process import ProcessVectorEnv
-from rlcore.evaluation.evaluate import append_evaluation, drop_evaluations_after, evaluate
+from rlcore.evaluation.evaluate import evaluate
 from rlcore.fast import graph
 from rlcore.hindsight import look_back
 from rlcore.log import RunLog
 from rlcore.nets.encoders import EncoderClass, reader_of
 from rlcore.protocols import Agent, Metrics, OffPolicyAgent, OnPolicyAgent
 from rlcore.restore import Encoder, agent_seed, encoder_class, encoder_name, make_agent, restore, run_env
-from rlcore.runs import RunSpec, Status, checked, new_folder, open_run, read_spec, write_spec, write_status
+from rlcore.runs import (
+    RUNS,
+    RunSpec,
+    Status,
+    append_evaluation,
+    checked,
+    claimed,
+    drop_evaluations_after,
+    new_folder,
+    read_spec,
+    write_spec,
+    write_status,
+)
 from rlcore.sampling.collect import Collector, Sampler
 from rlcore.sampling.workers import Recipe, Workers
 
@@ -113,7 +126,7 @@ def train(algo: str, env: str | Factory | Env, config: Any = None, *, env_steps:
         target_return: stop once the mean return of the last 100 episodes reaches it.
         device: where the networks live: "cpu" or "cuda".
         backend: engine of the vector environment; the fastest that has it if None.
-        env_options: for the environment's constructor, such as {"max_episode_steps": 200}.
+        env_options: plain data for the environment's constructor, such as {"max_episode_steps": 200}.
         action_mask: let the agent see `info["action_mask"]` and choose among legal actions only.
         sampler: "serial" collects in this process; "batched" steps environments in worker processes; "alternating" does
             so in two halves, of which one steps while the other's actions are computed; "parallel" gives each worker a
@@ -156,7 +169,7 @@ def train(algo: str, env: str | Factory | Env, config: Any = None, *, env_steps:
         env_steps=catalog.preset(algo, name).env_steps if env_steps is None else env_steps,
         target_return=target_return, device=device, checkpoint_s=checkpoint_s,
         threads=_threads(cfg.hidden) if threads is None else threads,
-        env_options={} if env_options is None else env_options, action_mask=action_mask,
+        env_options={} if env_options is None else _plain(env_options, "env_options"), action_mask=action_mask,
         sampler=sampler, num_workers=num_workers, timeout_s=timeout_s, evaluate_every=evaluate_every,
         evaluate_episodes=evaluate_episodes, patience=patience, keep_every=keep_every,
         start_from=None if start_from is None else str(start_from), freeze=freeze, hindsight=hindsight,
@@ -174,7 +187,8 @@ def train(algo: str, env: str | Factory | Env, config: Any = None, *, env_steps:
     else:
         made = env
     spec = replace(spec, backend=made.backend, env_seed=None if made.seed == spec.seed else made.seed,
-                   env_options=made.options, action_mask=made.action_mask)
+                   env_options=_plain(made.options, "env_options"), action_mask=made.action_mask)
+    spec = replace(spec, num_workers=_num_workers(spec))
     agent = _begin(spec, made, own)
     spec = replace(spec, compiled=_gains_by_compiling(spec, agent) if compiled is None else compiled)
     if compiled and (obstacle := graph.obstacle(agent)):
@@ -182,11 +196,15 @@ def train(algo: str, env: str | Factory | Env, config: Any = None, *, env_steps:
     if compiled and (tool := graph.missing_tool(device)):
         raise ConfigError(f"compiled=True asks for a compiled gradient step, but this machine lacks {tool}. "
                           "Install it, or use compiled=False.")
-    collector = make_sampler(spec, made, agent)
+    if cfg.precision == "bfloat16" and device == "cpu" and not torch.cpu.get_capabilities().get("amx_bf16"):
+        logger.warning("bfloat16 is faster only on CPUs with AMX, which this one lacks: float32 is likely to be faster "
+                       "here.")
     folder = chosen or new_folder(f"{spec.algo}-{spec.env}")  # only now: who cannot begin leaves none
-    folder.mkdir(parents=True, exist_ok=True)
-    write_spec(folder, spec)
-    return Session(folder, spec, made.source, collector, agent, progress, callbacks).run()
+    with claimed(folder):
+        _chosen(folder)  # another process may have begun there meanwhile
+        write_spec(folder, spec)
+        session = Session(folder, spec, made.source, make_sampler(spec, made, agent), agent, progress, callbacks)
+    return session.run()
 
 
 def _begin(spec: RunSpec, env: Env, encoder: EncoderClass | None, *, known: bool = False) -> Agent:
@@ -217,21 +235,22 @@ def resume(run_dir: str | Path, *, env: str | Factory | None = None, encoder: En
             environment or an encoder of which nothing was imported.
     """
     folder, callbacks = Path(checked("run_dir", run_dir)), checked("callbacks", callbacks)
-    spec, status = read_spec(folder), open_run(folder)
-    if status.state in ("starting", "running", "stopping") and status.status.pid != os.getpid():
-        raise ConfigError(f"{status.id} is already {status.state}.")
-    saved = checkpoint.latest(folder / "checkpoints")
-    if env_steps is not None:
-        spec = replace(spec, env_steps=env_steps)
-        if saved is not None and int(saved.name) >= spec.env_steps:
-            raise ConfigError(f"{status.id} has taken {int(saved.name):,} env steps already: env_steps={env_steps} is "
-                              "counted from its beginning and must be more.")
-    num_envs = build(catalog.config_class(spec.algo), spec.config).num_envs
-    made = run_env(spec, 0, num_envs if spec.sampler in _HERE else 1, env=env)
-    agent = _begin(spec, made, encoder_class(encoder), known=saved is not None)
-    session = Session(folder, spec, made.source, make_sampler(spec, made, agent), agent, progress, callbacks)
-    if env_steps is not None:
-        write_spec(folder, spec)
+    spec = read_spec(folder)
+    with claimed(folder):
+        saved = checkpoint.latest(folder / "checkpoints")
+        if env_steps is not None:
+            spec = replace(spec, env_steps=env_steps)
+            if saved is not None and int(saved.name) >= spec.env_steps:
+                raise ConfigError(f"{folder.name} has taken {int(saved.name):,} env steps already: "
+                                  f"env_steps={env_steps} is counted from its beginning and must be more.")
+        if saved is not None and spec.sampler not in _HERE and spec.num_workers is None:  # of an older rlcore
+            spec = replace(spec, num_workers=len(checkpoint.load(saved, "session")["sampler"]["workers"]))
+        num_envs = build(catalog.config_class(spec.algo), spec.config).num_envs
+        made = run_env(spec, 0, num_envs if spec.sampler in _HERE else 1, env=env)
+        agent = _begin(spec, made, encoder_class(encoder), known=saved is not None)
+        session = Session(folder, spec, made.source, make_sampler(spec, made, agent), agent, progress, callbacks)
+        if env_steps is not None:
+            write_spec(folder, spec)
     return session.run()
 
 
@@ -260,8 +279,8 @@ def make_sampler(spec: RunSpec, env: Env, agent: Agent) -> Sampler:
                     log_prob=ahead and on_policy)
     obs_space = env.single_observation_space
     env.close()
-    count = spec.num_workers or psutil.cpu_count(logical=False) or 1
-    return Workers(recipe, agent, obs_space, count, ahead=ahead, timeout_s=spec.timeout_s or 60.0)
+    return Workers(recipe, agent, obs_space, spec.num_workers or _cores(), ahead=ahead,
+                   timeout_s=spec.timeout_s or 60.0)
 
 
 _HERE = ("serial", "batched", "alternating")  # samplers whose policy acts in the learner's process
@@ -298,28 +317,65 @@ def _engine(spec: RunSpec) -> Backend | None:
     return needs
 
 
+def _num_workers(spec: RunSpec) -> int | None:
+    """The sampler's processes, as another machine needs to know them that resumes the run.
+
+    Raises:
+        ConfigError: a number was asked for and there are none.
+    """
+    if spec.sampler not in _HERE:
+        return spec.num_workers or _cores()
+    if spec.num_workers is not None and spec.backend in ("native", "sync") and "ALE/" not in spec.env:
+        raise ConfigError(f"num_workers={spec.num_workers} asks for processes, but sampler='{spec.sampler}' with "
+                          f"backend='{spec.backend}' has none. Leave it out, or use another sampler, such as "
+                          "sampler='parallel'.")
+    return spec.num_workers
+
+
+def _cores() -> int:
+    return psutil.cpu_count(logical=False) or 1
+
+
+def _plain(value: Any, name: str) -> Any:
+    """An option of the environment as YAML can hold it: NumPy's numbers as Python's, tuples as lists.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, Mapping):
+        return {key: _plain(item, f"{name}['{key}']") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, name) for item in value]
+    if type(value) not in (bool, int, float, str, type(None)):
+        raise ConfigError(f"{name} must be plain data, which a run's folder can remember, such as a number, text or a "
+                          f"list of them, not {value!r}. Give anything else by a function that makes the environment.")
+    return value
+
+
 def _threads(hidden: tuple[int, ...]) -> int:
     """One torch thread for small networks, where waking a second costs more than it does; else up to four.
 
     At most half the cores: torch's threads spin while they wait, so one core short of what they want, because the app
     or another run uses it, slows them down tenfold and more.
     """
-    return 1 if max(hidden) < 200 else max(1, min(4, (psutil.cpu_count(logical=False) or 1) // 2))
+    return 1 if max(hidden) < 200 else max(1, min(4, _cores() // 2))
 
 
 def _chosen(run_dir: str | Path | None) -> Path | None:
     """The folder that a run is to have, where somebody chose one."""
     chosen = run_dir or os.environ.get("RLCORE_RUN_DIR")
-    if not chosen:
-        return None
-    folder = Path(chosen)
-    if (folder / "config.yaml").exists():
+    folder = Path(chosen or RUNS)
+    if chosen and (folder / "config.yaml").exists():
         raise ConfigError(f"{folder} already holds a run. Resume it with `python -m rlcore resume {folder}`, "
                           "or train into another folder.")
     there = next(place for place in (folder, *folder.resolve().parents) if place.exists())
     if not (there.is_dir() and os.access(there, os.W_OK)):
-        raise ConfigError(f"{folder} cannot be a run's folder: {there} is no folder that can be written into.")
-    return folder
+        role = "be a run's folder" if chosen else "hold runs"
+        raise ConfigError(f"{folder} cannot {role}: {there} is no folder that can be written into. "
+                          "Give another run_dir.")
+    return folder if chosen else None
 
 
 def _passes(before: int, step: int, every: int | None) -> bool:
@@ -365,6 +421,8 @@ class Session:
             except BaseException:
                 self.sampler.close()
                 raise
+        drop_evaluations_after(folder, self.step)  # what the run did after this step, it does again
+        checkpoint.drop_after(folder / "kept", self.step)
         self.log = RunLog(folder, keep_bytes=keep_bytes, step=self.step)
         self.started, self.first_step = time.monotonic(), self.step
         self.asked_to_stop = False
@@ -403,12 +461,11 @@ class Session:
             passed = partial(_passes, before, step)
             if passed(self.spec.keep_every):
                 checkpoint.save(self.folder / "kept", step, {"agent": self.agent.state_dict()}, keep_others=True)
-            if passed(self.spec.evaluate_every) and self._evaluate():
-                return "finished"
-            if step >= self.next_log or step >= self.spec.env_steps:
+            over = passed(self.spec.evaluate_every) and self._evaluate()
+            if over or step >= self.next_log or step >= self.spec.env_steps:
                 row = self._log(metrics)
                 self.next_log = step + self.log_every
-                if self._target_reached() or self._asked_to_end(row):
+                if self._asked_to_end(row) or over or self._target_reached():
                     return "finished"
             now = time.monotonic()
             if now >= next_status:
@@ -421,7 +478,7 @@ class Session:
             if now >= next_save:
                 self._save()
                 took = time.monotonic() - now  # a large replay memory must not be all that a run writes
-                next_save = time.monotonic() + max(self.spec.checkpoint_s, 20 * took)
+                next_save = time.monotonic() + max(self.spec.checkpoint_s, 40 * took)
         return "finished"
 
     def _evaluate(self) -> bool:
@@ -433,7 +490,7 @@ class Session:
         append_evaluation(self.folder, result.row(self.step) | {"in_training": True})
         if self.best is None or result.mean > self.best:
             self.best, self.since_best = result.mean, 0
-            checkpoint.save(self.folder / "best", self.step, {"agent": self.agent.state_dict()})
+            checkpoint.save(self.folder / "best", self.step, {"agent": self.agent.state_dict()}, replace=True)
         else:
             self.since_best += 1
         return spec.patience is not None and self.since_best >= spec.patience
@@ -497,7 +554,6 @@ class Session:
         self.step, self.next_log, self.elapsed_s = state["step"], state["next_log"], state["elapsed_s"]
         self.recent.extend(state["recent"])
         self.best, self.since_best = state["best"], state["since_best"]
-        drop_evaluations_after(self.folder, self.step)
         if not self.sampler.load_state_dict(state["sampler"], fresh_seed=self.spec.seed + self.step):
             logger.warning("%s cannot save its environments' state: they start new episodes; "
                            "everything else continues exactly.", self.spec.env)

@@ -5,7 +5,10 @@ from rlcore.runs.folder import (
     Run,
     RunSpec,
     Status,
+    append_evaluation,
+    claimed,
     delete,
+    drop_evaluations_after,
     list_runs,
     new_folder,
     open_run,
@@ -22,7 +25,8 @@ from rlcore.runs.options import BACKENDS, SAMPLERS, checked
 from rlcore.runs.process import evaluate, foreign, launch, record, resume, stop
 
 __all__ = [
-    "BACKENDS", "RUNS", "SAMPLERS", "Run", "RunSpec", "Status", "checked", "delete", "evaluate", "foreign", "launch",
-    "list_runs", "new_folder", "open_run", "read_evaluations", "read_metrics", "read_spec", "read_yaml", "record",
-    "resume", "stop", "tail_log", "write_spec", "write_status", "yaml_fault",
+    "BACKENDS", "RUNS", "SAMPLERS", "Run", "RunSpec", "Status", "append_evaluation", "checked", "claimed", "delete",
+    "drop_evaluations_after", "evaluate", "foreign", "launch", "list_runs", "new_folder", "open_run",
+    "read_evaluations", "read_metrics", "read_spec", "read_yaml", "record", "resume", "stop", "tail_log", "write_spec",
+    "write_status", "yaml_fault",
 ]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from rlcore.runs.options import checked
 RUNS = Path("runs")
 FORMAT = 1
 _ALIVE = ("starting", "running", "stopping")
+_KINDS: Mapping[Any, Any] = {"str": str, "int": int, "float": int | float, "float | None": int | float | None}
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,11 @@ class Status:
     message: str = ""
     updated: float = 0.0               # unix time
 
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            if not isinstance(value := getattr(self, item.name), _KINDS[item.type]):
+                raise TypeError(f"{item.name} is {value!r}")
+
 
 @dataclass(frozen=True)
 class Run:
@@ -122,7 +129,7 @@ def _process_lives(status: Status) -> bool:
         process = psutil.Process(status.pid)
         same = abs(process.create_time() - status.pid_started) < 2
         return bool(same and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
+    except (psutil.NoSuchProcess, ValueError):  # no process can have a number below 0
         return False
 
 
@@ -138,6 +145,51 @@ def new_folder(name: str, root: Path = RUNS) -> Path:
             continue
         return path
     raise ConfigError(f"{root} already holds a thousand runs named {stem}.")
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Nobody else can hold a run's folder meanwhile; a process that dies lets go of it."""
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(ImportError, OSError):  # Windows and some network drives have no such locks
+            import fcntl
+
+            folder = os.open(path, os.O_RDONLY)
+            held.callback(os.close, folder)
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def claimed(path: Path) -> Iterator[None]:
+    """A run's folder, made if there is none, is this process's from here on: no other may train in it.
+
+    If the body fails, its spec and status become what they were.
+
+    Raises:
+        ConfigError: another process trains in it, or is about to.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    with locked(path):
+        before = {file: file.read_bytes() if file.exists() else None
+                  for file in (path / "status.json", path / "config.yaml")}
+        status = Status("")
+        if before[path / "status.json"] is not None:
+            run = open_run(path)
+            if run.state in _ALIVE and run.status.pid != os.getpid():
+                raise ConfigError(f"{run.id} is already {run.state}.")
+            status = run.status
+        me = psutil.Process()
+        write_status(path, replace(status, state="starting", pid=me.pid, pid_started=me.create_time(), message=""))
+    try:
+        yield
+    except BaseException:
+        for file, content in before.items():
+            file.unlink(missing_ok=True) if content is None else file.write_bytes(content)
+        with contextlib.suppress(OSError):  # what holds something stays
+            path.rmdir()
+            RUNS.rmdir()
+        raise
 
 
 def write_spec(path: Path, spec: RunSpec) -> None:
@@ -250,8 +302,30 @@ def read_metrics(path: Path, keys: Sequence[str] | None = None, max_points: int 
 
 def read_evaluations(path: Path) -> list[dict[str, Any]]:
     """The rows of evaluations.jsonl, oldest first."""
-    file = path / "evaluations.jsonl"
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    file, rows = path / "evaluations.jsonl", []
+    for line in file.read_text().splitlines() if file.exists() else ():
+        with contextlib.suppress(ValueError):  # half a line, from a disk that was full
+            rows.append(json.loads(line))
+    return rows
+
+
+def append_evaluation(path: Path, row: Mapping[str, Any]) -> None:
+    """Add a row to evaluations.jsonl."""
+    with locked(path):
+        _write_evaluations(path, [*read_evaluations(path), row])
+
+
+def drop_evaluations_after(path: Path, step: int) -> None:
+    """Forget what training noted after a step: a run that continues from there will note it again."""
+    with locked(path):
+        rows = read_evaluations(path)
+        kept = [row for row in rows if row["step"] <= step or "in_training" not in row]
+        if len(kept) < len(rows):
+            _write_evaluations(path, kept)
+
+
+def _write_evaluations(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    _replace(path / "evaluations.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def tail_log(path: Path, lines: int = 200) -> str:

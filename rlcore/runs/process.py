@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from rlcore.config import ConfigError
-from rlcore.runs.folder import RUNS, Run, Status, new_folder, open_run, tail_log, write_status
+from rlcore.runs.folder import RUNS, Run, Status, locked, new_folder, open_run, tail_log, write_status
 
 _ROOT = Path(__file__).resolve().parents[2]
 _LAUNCHED: set[Path] = set()  # folders that this process began: what they name is its own user's
@@ -24,7 +24,7 @@ def launch(script_text: str, name: str, root: Path = RUNS) -> Path:
     """Write a script into a new run folder and start it there, detached. Returns the folder."""
     path = new_folder(name, root)
     _LAUNCHED.add(path.resolve())
-    (path / "train.py").write_text(script_text)
+    (path / "train.py").write_text(script_text, encoding="utf-8")
     _train(path, [str(path.resolve() / "train.py")], Status("starting", message="Starting Python"))
     return path
 
@@ -57,17 +57,18 @@ def resume(path: Path, agreed: Collection[str] = ()) -> None:
     Raises:
         ConfigError: it is running already, has nothing left to do, or would begin with a script that nobody agreed to.
     """
-    run = open_run(path)
-    if not run.can_resume:
-        raise ConfigError(f"{run.id} is {run.state}, and only a stopped, failed or interrupted run can be resumed.")
-    begun = (path / "config.yaml").exists()  # a script that never came that far simply starts again
-    if not begun and not {*foreign(run)} <= {*agreed}:
-        raise ConfigError(f"{run.id} has not begun, and its script train.py was not launched from here. If you trust "
-                          f"that script, agree to it: resume(…, agreed=['{path / 'train.py'}']).")
-    (path / "stop").unlink(missing_ok=True)  # whoever asked for it did not mean the run that starts now
-    again = ["-m", "rlcore", "resume", str(path.resolve()), *_consent(run, agreed)]
-    _train(path, again if begun else [str(path.resolve() / "train.py")],
-           replace(run.status, state="starting", message="Resuming"))
+    with locked(path):  # two clicks begin one process
+        run = open_run(path)
+        if not run.can_resume:
+            raise ConfigError(f"{run.id} is {run.state}, and only a stopped, failed or interrupted run can be resumed.")
+        begun = (path / "config.yaml").exists()  # a script that never came that far simply starts again
+        if not begun and not {*foreign(run)} <= {*agreed}:
+            raise ConfigError(f"{run.id} has not begun, and its script train.py was not launched from here. If you "
+                              f"trust that script, agree to it: resume(…, agreed=['{path / 'train.py'}']).")
+        (path / "stop").unlink(missing_ok=True)  # whoever asked for it did not mean the run that starts now
+        again = ["-m", "rlcore", "resume", str(path.resolve()), *_consent(run, agreed)]
+        _train(path, again if begun else [str(path.resolve() / "train.py")],
+               replace(run.status, state="starting", message="Resuming"))
 
 
 def stop(path: Path) -> None:

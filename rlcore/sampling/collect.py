@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -33,7 +33,7 @@ class Sampler(Protocol):
         """
 
     def take_episodes(self) -> list[Episode]:
-        """The episodes finished since the last call."""
+        """The episodes finished since the last call, as they ended."""
 
     def state_dict(self) -> dict[str, Any]:
         """The environments and everything under way; `env` is None where an environment cannot be saved."""
@@ -53,10 +53,11 @@ _ALL = np.s_[:]
 
 @dataclass(frozen=True)
 class Episode:
-    """A finished episode: its undiscounted return, and its length in env steps."""
+    """A finished episode: its undiscounted return, its length in env steps, and the step of the run that ended it."""
 
     total: float
     length: int
+    step: int = 0   # unknown to older checkpoints
 
 
 class Block:
@@ -160,7 +161,7 @@ class Collector:
         done, valid, start = self._done(), arrays["valid"][:, mine], arrays["start"][:, mine]
         valid[0], valid[1:] = ~self.ended, ~done[:-1]
         start[0], start[1:] = self.fresh, ~valid[:-1]
-        self._count_episodes(done, valid)
+        self._count_episodes(step, done, valid)
         self.ended, self.fresh = done[-1].copy(), ~valid[-1]
         return self.block.rollout
 
@@ -264,19 +265,20 @@ class Collector:
         self.memory[mine][self._was_reset(t - 1, group, mine) if t else self.fresh[group]] = 0
         self.block.arrays["memory"][t, mine] = self.memory[mine]
 
-    def _count_episodes(self, done: Array, valid: Array) -> None:
-        reward = self.block.arrays["reward"][:, self.mine]
+    def _count_episodes(self, step: int, done: Array, valid: Array) -> None:
+        reward, first = self.block.arrays["reward"][:, self.mine], step + self.first
         if self.horizon == 1:  # the common case of off-policy learning
             self.running += reward[0]
             self.elapsed += valid[0]
             for b in np.flatnonzero(done[0]):
-                self.episodes.append(Episode(float(self.running[b]), int(self.elapsed[b])))
+                self.episodes.append(Episode(float(self.running[b]), int(self.elapsed[b]), int(first + b)))
                 self.running[b] = self.elapsed[b] = 0
             return
         total, length = reward.cumsum(0, dtype=np.float64), valid.cumsum(0)
         total_before, length_before = -self.running, -self.elapsed
         for t, b in np.argwhere(done):
-            self.episodes.append(Episode(float(total[t, b] - total_before[b]), int(length[t, b] - length_before[b])))
+            self.episodes.append(Episode(float(total[t, b] - total_before[b]), int(length[t, b] - length_before[b]),
+                                         int(first + t * self.total + b)))
             total_before[b], length_before[b] = total[t, b], length[t, b]
         self.running, self.elapsed = total[-1] - total_before, length[-1] - length_before
 
@@ -291,7 +293,7 @@ class Collector:
         return {
             **arrays, "obs": tree_map(lambda part: torch.from_numpy(part[-1, self.mine].copy()), self.block.obs),
             "rngs": [rng.bit_generator.state for rng in self.rngs],
-            "episodes": [[episode.total, episode.length] for episode in self.episodes],
+            "episodes": [[*astuple(episode)] for episode in self.episodes],
             "env": save_env_state(self.env),
         }
 
@@ -299,7 +301,7 @@ class Collector:
         """Continue where `state_dict` was taken. Returns false where the environments had to start new episodes,
         then seeded by `fresh_seed`.
         """
-        self.episodes = [Episode(total, length) for total, length in state["episodes"]]
+        self.episodes = [Episode(*saved) for saved in state["episodes"]]
         for rng, saved in zip(self.rngs, state["rngs"], strict=True):
             rng.bit_generator.state = saved
         if state["env"] is None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
 from itertools import pairwise
 from multiprocessing import connection, shared_memory
+from operator import attrgetter
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -153,9 +154,9 @@ class Workers:
         return [self.rows[number] for number in lost]
 
     def take_episodes(self) -> list[Episode]:
-        """The episodes finished since the last call."""
+        """The episodes finished since the last call, as they ended: the order must not tell who had which."""
         taken, self.episodes = self.episodes, []
-        return taken
+        return sorted(taken, key=attrgetter("step"))
 
     def state_dict(self) -> dict[str, Any]:
         """The workers' environments and everything under way, with a rollout that was collected ahead."""
@@ -166,7 +167,7 @@ class Workers:
         saved = [to_tensors(worker.answer(self.timeout_s)) for worker in self.workers]
         ready = self.shared.blocks[self.turn].copy() if self.ready else None
         return {"workers": saved, "turn": self.turn, "ready": ready,
-                "episodes": [[episode.total, episode.length] for episode in self.episodes],
+                "episodes": [[*astuple(episode)] for episode in self.episodes],
                 "env": None if any(state["env"] is None for state in saved) else "saved"}
 
     def load_state_dict(self, state: dict[str, Any], fresh_seed: int) -> bool:
@@ -176,7 +177,7 @@ class Workers:
         self.turn, self.ready = state["turn"], state["ready"] is not None
         if self.ready:
             self.shared.blocks[self.turn].fill(state["ready"])
-        self.episodes = [Episode(total, length) for total, length in state["episodes"]]
+        self.episodes = [Episode(*saved) for saved in state["episodes"]]
         for worker, saved in zip(self.workers, state["workers"], strict=True):
             worker.say("load", to_arrays(saved), fresh_seed)
         exact = [worker.answer(self.timeout_s) for worker in self.workers]
@@ -272,7 +273,7 @@ def _work(pipe: connection.Connection[Any, Any], recipe: Recipe, obs_space: Any,
                 if recipe.log_prob:
                     mine = collector.mine
                     rollout.extra["log_prob"][:, mine] = cast(WeighingPolicy, policy).log_prob(rollout)[:, mine]
-                pipe.send(("done", [(episode.total, episode.length) for episode in collector.take_episodes()]))
+                pipe.send(("done", [astuple(episode) for episode in collector.take_episodes()]))
             case ("save",):
                 pipe.send(("state", to_arrays(collector.state_dict())))
             case ("load", state, fresh_seed):

@@ -7,6 +7,7 @@ from contextlib import closing
 import gymnasium as gym
 import pytest
 
+from benchmarks.learning import CASES, LONG, kept
 from rlcore import catalog
 from rlcore.config import ConfigError
 from rlcore.envs.families import is_atari
@@ -14,6 +15,7 @@ from rlcore.envs.make import make_env, make_single, origin_of
 from rlcore.hindsight import look_back
 
 PLACES = list(catalog.ENVIRONMENTS.values())
+PRESETS = {**{place.id: place.presets for place in PLACES}, **catalog.PROBES}
 FEW = [one for one in PLACES if one.id in ("ALE/Breakout-v5", "MiniGrid-DoorKey-5x5-v0") or not one.extra]
 
 
@@ -88,6 +90,12 @@ def test_a_preset_is_for_an_algorithm_that_can_act_there():
         assert not [algo for algo in place.presets if catalog.refusal(algo, place.id)]
 
 
+@pytest.mark.parametrize("name", catalog.ALGORITHMS)
+def test_every_algorithm_has_a_preset_and_a_curve_that_was_measured(name: str):
+    assert any(name in presets for presets in PRESETS.values())
+    assert any(kept(case)["seeds"] for case in (*CASES, *LONG) if case.algo == name)
+
+
 def test_a_refusal_says_what_is_needed_what_there_is_and_who_can():
     assert catalog.refusal("dqn", "Pendulum-v1") == (
         "DQN needs a discrete action space, but Pendulum-v1 has a continuous (Box) one. SAC or PPO can do it.")
@@ -148,9 +156,9 @@ def test_who_is_offered_instead_can_do_it():
 
 
 def test_changes_win_over_presets_and_presets_over_defaults():
-    for place in PLACES:
-        for algo, preset in place.presets.items():
-            made = catalog.config_for(algo, place.id)
+    for env, presets in PRESETS.items():
+        for algo, preset in presets.items():
+            made = catalog.config_for(algo, env)
             for name, value in preset.config.items():
                 found = getattr(made, name)
                 assert (list(found) if isinstance(found, tuple) else found) == (

@@ -30,6 +30,36 @@ def test_tensors_that_share_memory_are_saved_apart(tmp_path: Path):
     assert checkpoint.load(path, "agent")["view"].tolist() == [2, 3]
 
 
+DTYPES = (torch.bool, torch.uint8, torch.int8, torch.uint16, torch.int16, torch.uint32, torch.int32, torch.uint64,
+          torch.int64, torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def test_every_kind_of_tensor_comes_back_as_it_was(tmp_path: Path):
+    tree = {str(dtype): torch.tensor([1, 0, 1]).to(dtype) for dtype in DTYPES} | {"none": torch.zeros(0, 3)}
+    found = checkpoint.load(checkpoint.save(tmp_path, 0, {"agent": tree}), "agent")
+    assert {name: (part.dtype, part.tolist()) for name, part in found.items()} == {
+        name: (part.dtype, part.tolist()) for name, part in tree.items()}
+
+
+def test_a_column_is_written_without_a_copy_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "column.bin").write_bytes(bytes(range(12)))
+    column = torch.from_file(str(tmp_path / "column.bin"), shared=True, size=12, dtype=torch.uint8).view(4, 3)
+    for copying in ("clone", "copy_", "tolist"):
+        monkeypatch.setattr(torch.Tensor, copying, None)
+    path = checkpoint.save(tmp_path / "saved", 0, {"memory": {"obs": column[:3]}})
+    monkeypatch.undo()
+    assert checkpoint.load(path, "memory")["obs"].tolist() == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+
+
+def test_a_step_is_saved_again_only_where_that_is_asked_for_and_later_ones_can_be_dropped(tmp_path: Path):
+    for step in (5, 10, 20):
+        checkpoint.save(tmp_path, step, {"agent": step}, keep_others=True)
+    assert checkpoint.load(checkpoint.save(tmp_path, 10, {"agent": 11}, keep_others=True), "agent") == 10
+    assert checkpoint.load(checkpoint.save(tmp_path, 10, {"agent": 11}, keep_others=True, replace=True), "agent") == 11
+    checkpoint.drop_after(tmp_path, 10)
+    assert sorted(int(path.name) for path in tmp_path.iterdir()) == [5, 10]
+
+
 def test_only_the_newest_is_kept_and_found_by_number_not_by_spelling(tmp_path: Path):
     for step in (5, 900, 10_000, 1_000_000):
         checkpoint.save(tmp_path, step, {"agent": step})
@@ -125,7 +155,7 @@ def test_a_kill_at_any_moment_of_a_save_leaves_a_whole_checkpoint(
         checkpoint.save(folder, 7, {"agent": {"w": torch.full((3,), 7.0)}, "session": {"step": 7}})
         with monkeypatch.context() as patch:
             left = [deadly]
-            for owner, name in ((checkpoint.os, "fsync"), (checkpoint.shutil, "rmtree"), (checkpoint, "save_file"),
+            for owner, name in ((checkpoint.os, "fsync"), (checkpoint.shutil, "rmtree"), (checkpoint, "_write"),
                                 (Path, "rename"), (Path, "mkdir"), (Path, "write_text"), (Path, "replace")):
                 patch.setattr(owner, name, dying(getattr(owner, name), left))
             try:

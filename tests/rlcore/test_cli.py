@@ -64,6 +64,7 @@ def test_a_yaml_file_gives_settings_and_an_option_beats_it(caplog: pytest.LogCap
     (["--env_options", "[1"], "Argument --env_options: '[1' is no YAML: expected ',' or ']'"),
     (["--hidden", "[64"], "Argument --hidden: '[64' is no YAML: expected ',' or ']'"),
     (["--sampler", "serail"], "Argument --sampler: invalid choice: 'serail' (choose from 'serial', "),
+    (["--config", "{evaluate_evry: 8, config: {gamma: 0.9}}"], "train no option 'evaluate_evry'; did you mean 'evalua"),
     (["--config", "sampler: 5"], "sampler=5 must be one of serial, "),
     (["--config", "1: 2"], "PPO has no setting and train no option '1'"),
     (["--config", "freeze: 3"], "freeze=3 must be a word or a list of words"),
@@ -239,6 +240,19 @@ def test_a_file_may_hold_the_runs_options_too_and_a_run_can_be_had_again(caplog:
     said(caplog, "train", "ppo", "--config", "first/config.yaml", "--seed", "6", "--run_dir", "second")
     second = open_run(Path("second")).config
     assert {name for name in first if first[name] != second[name]} == {"seed"}
+
+
+def test_runs_that_can_be_kept_nowhere_cost_one_sentence(caplog: pytest.LogCaptureFixture):
+    Path("runs").write_text("mine")
+    heard = said(caplog, "train", "ppo", *TINY[:-2], "--sampler", "batched", status=2)
+    assert heard.endswith("runs cannot hold runs: runs is no folder that can be written into. Give another run_dir.")
+
+
+def test_a_run_had_again_with_another_sampler_leaves_its_processes_out(caplog: pytest.LogCaptureFixture):
+    Path("mine.yaml").write_text(yaml.safe_dump({"sampler": "parallel", "num_workers": 2, "backend": "sync",
+                                                 "format": 1, "config": {"gamma": 0.9}}))
+    said(caplog, "train", "ppo", *TINY, "--config", "mine.yaml", "--sampler", "serial")
+    assert (config_of("run")["gamma"], open_run(Path("run")).config["num_workers"]) == (0.9, None)
 
 
 def test_train_without_an_environment_says_so(caplog: pytest.LogCaptureFixture):

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from rlcore import catalog
+from rlcore.algos.dqn import DQNConfig
 from rlcore.algos.ppo import PPOConfig
 from rlcore.config import ConfigError, MissingExtra, build, nearest, override, setting, settings, to_dict
 
@@ -85,6 +86,13 @@ def test_a_value_of_the_wrong_kind_is_refused_with_what_was_given(name: str, val
 def test_numbers_typed_as_text_are_understood_as_yaml_and_forms_give_them():
     made = build(PPOConfig, {"learning_rate": "3e-4", "num_envs": "16", "target_kl": None, "normalize_obs": "true"})
     assert (made.learning_rate, made.num_envs, made.target_kl, made.normalize_obs) == (3e-4, 16, None, True)
+
+
+def test_a_whole_number_may_be_written_as_1e6():
+    made = build(DQNConfig, {"capacity": "1e6", "hidden": [8]})
+    assert (made.capacity, type(made.capacity)) == (1_000_000, int)
+    with pytest.raises(ConfigError, match=r"DQNConfig\.capacity='2\.5' is not valid"):
+        build(DQNConfig, {"capacity": "2.5"})
 
 
 def test_minibatches_that_do_not_divide_the_rollout_are_refused_with_a_number_that_works():

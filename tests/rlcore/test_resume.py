@@ -6,11 +6,13 @@ import logging
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
@@ -20,12 +22,14 @@ import pytest
 import torch
 
 import rlcore as rl
-from rlcore import checkpoint
+from rlcore import catalog, checkpoint
 from rlcore.__main__ import main
-from rlcore.runs import Status, open_run, read_metrics, read_spec, write_status
+from rlcore.config import to_dict
+from rlcore.runs import SAMPLERS, Status, open_run, read_evaluations, read_metrics, read_spec, write_spec, write_status
+from tests.rlcore.small import config_of
 
 ROOT = Path(rl.__file__).parents[1]
-POINTS = int(os.environ.get("RLCORE_KILLS", "1"))  # how often a run with worker processes is killed
+KILLS = int(os.environ.get("RLCORE_KILLS", "1"))  # of each run; where it is set, of every algorithm's
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -134,40 +138,65 @@ def test_killed_again_and_again_and_resumed_it_ends_like_an_unbroken_run(algo: s
     assert rows(broken) == rows(whole)
 
 
-SAMPLED = ["ppo", *RUNS["ppo"], "--seed", "3", "--num_workers", "2", "--threads", "1"]
+def words_of(algo: str, sampler: str = "serial") -> list[str]:
+    """A small run of an algorithm, as the command line takes it."""
+    if algo == "ppo":
+        words = RUNS["ppo"]
+    else:
+        entry = catalog.algorithm(algo)
+        env = "CartPole-v1" if "discrete" in entry.acts else "Pendulum-v1"
+        loop = {"horizon": 16} if entry.loop == "on_policy" else {"train_every": 8, "learning_starts": 64, "updates": 1,
+                                                                  "batch_size": 8}
+        settings = to_dict(config_of(algo, num_envs=2, hidden=[8], **loop))
+        words = ["--env", "rlcore/CartPoleBounds-v0" if entry.needs_cost else env, "--env_steps", "3000",
+                 *(word for name, value in settings.items() for word in (f"--{name}", json.dumps(value)))]
+    return [algo, *words, "--seed", "3", "--threads", "1", "--sampler", sampler,
+            *([] if sampler == "serial" else ["--num_workers", "2"])]
 
 
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """A run of a sampler from beginning to end. Of all but async one will do: they give the same bits."""
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
+    """A run from beginning to end. All samplers but async give the same bits, so that one will do for them."""
     @functools.cache
-    def run(sampler: str) -> Path:
-        folder = tmp_path_factory.mktemp(sampler) / "run"
-        assert main(["train", *SAMPLED, "--sampler", sampler, "--run_dir", str(folder), "--checkpoint_s", "1e9"]) == 0
+    def run(algo: str, sampler: str) -> Path:
+        folder = tmp_path_factory.mktemp(algo) / "run"
+        assert main(["train", *words_of(algo, sampler), "--run_dir", str(folder), "--checkpoint_s", "1e9"]) == 0
         return folder
 
-    return lambda sampler: run(sampler if sampler == "async" else "serial")
+    return lambda algo, sampler: run(algo, sampler if sampler == "async" else "serial")
 
 
-@pytest.mark.parametrize("sampler", ["alternating", "parallel", *(
-    pytest.param(other, marks=pytest.mark.slow) for other in ("batched", "async"))])
+KILLED = ["ppo:alternating", "ppo:parallel", "sac:async", "r2d2:parallel"]
+MORE = ["ppo:batched", "ppo:async"]
+ALL = [f"{algo}:{sampler}" for algo in catalog.ALGORITHMS
+       for sampler in (SAMPLERS if algo in ("ppo", "sac", "r2d2") else ("serial",))]
+
+
+@pytest.mark.parametrize("what", ALL if "RLCORE_KILLS" in os.environ else [
+    *KILLED, *(pytest.param(what, marks=pytest.mark.slow) for what in MORE)])
 def test_killed_with_its_worker_processes_it_ends_like_an_unbroken_run(
-        sampler: str, tmp_path: Path, unbroken: Callable[[str], Path]):
-    whole, broken, chance, kills = unbroken(sampler), tmp_path / "broken", random.Random(sampler), 0
-    process = command("train", *SAMPLED, "--sampler", sampler, "--run_dir", str(broken), "--checkpoint_s", "0.02")
-    for point in sorted(chance.uniform(0.1, 0.7) for _ in range(POINTS)):
-        kills += kill_when(process, lambda point=point: logged(broken) >= point * 10_000)
+        what: str, tmp_path: Path, unbroken: Callable[[str, str], Path]):
+    algo, sampler = what.split(":")
+    whole, broken, chance, kills = unbroken(algo, sampler), tmp_path / "broken", random.Random(what), 0
+    steps = read_spec(whole).env_steps
+    process = command("train", *words_of(algo, sampler), "--run_dir", str(broken), "--checkpoint_s", "0.02")
+
+    def trains_at(step: float) -> bool:
+        return (broken / "status.json").exists() and (run := open_run(broken)).state == "running" and (
+            run.status.pid == process.pid and logged(broken) >= step)
+
+    for point in sorted(chance.uniform(0.1, 0.8) for _ in range(KILLS)):
+        kills += kill_when(process, functools.partial(trains_at, point * steps))
         process = command("resume", str(broken))
     process.join()
 
     assert process.exitcode == 0
-    assert kills > 0
+    assert kills > KILLS / 2
     assert open_run(broken).state == "finished"
-    assert state(broken)["agent"] == state(whole)["agent"]
-    # which episodes are the last hundred depends on the order of those that end in one rollout
-    ours, theirs = ([{name: row[name] for name in row if name != "episode/return_100"} for row in rows(folder)]
-                    for folder in (broken, whole))
-    assert ours == theirs
+    ours, theirs = state(broken), state(whole)
+    assert ours["agent"] == theirs["agent"]
+    assert ours.get("memory") == theirs.get("memory")
+    assert rows(broken) == rows(whole)
 
 
 def test_killed_while_it_does_nothing_but_save_it_can_always_be_resumed(tmp_path: Path):
@@ -274,6 +303,44 @@ def test_a_run_that_another_process_is_just_starting_is_not_started_twice(tmp_pa
     write_status(tmp_path / "run", Status("starting", other.pid, other.create_time()))
     with pytest.raises(rl.ConfigError, match="run is already starting"):
         rl.resume(tmp_path / "run")
+
+
+def test_of_two_processes_that_resume_a_run_at_once_one_does(tmp_path: Path):
+    run = tmp_path / "run"
+    rl.train("dqn", "CartPole-v1", rl.DQNConfig(hidden=(8,)), env_steps=20, run_dir=run, progress=False)
+    both = [command("resume", str(run), "--env_steps", "100000") for _ in range(2)]
+    while (alive := sum(process.is_alive() for process in both)) == 2 or (alive == 1 and logged(run) < 1000):
+        time.sleep(0.01)
+    assert alive == 1
+    for process in both:
+        process.kill()
+        process.join()
+    steps = read_metrics(run)["step"]
+    assert steps == sorted({*steps})
+
+
+def test_a_parallel_run_resumes_where_there_are_more_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    run = tmp_path / "run"
+    monkeypatch.setattr("rlcore.training._cores", lambda: 1)
+    rl.train("ppo", "CartPole-v1", {"num_envs": 2, "horizon": 8, "num_minibatches": 2}, env_steps=16, run_dir=run,
+             sampler="parallel", progress=False)
+    spec = read_spec(run)
+    assert spec.num_workers == 1
+    write_spec(run, replace(spec, num_workers=None))  # as it was before that was noted
+    monkeypatch.setattr("rlcore.training._cores", lambda: 2)
+    rl.resume(run, env_steps=32, progress=False)
+    assert open_run(run).status.env_steps == 32
+
+
+@pytest.mark.parametrize(("algo", "steps"), [("ppo", 64), ("sac", 48)])
+def test_a_run_of_an_older_rlcore_is_read_evaluated_and_resumed(algo: str, steps: int, tmp_path: Path):
+    run = shutil.copytree(Path(__file__).parent / "old_runs" / algo, tmp_path / "run")
+    agent, spec = rl.load_agent(run)
+    assert (spec.env_steps, open_run(run).state, agent.cfg.hidden) == (steps, "finished", (4,))
+    assert len(rl.evaluate(run, episodes=2).returns) == 2
+    rl.resume(run, env_steps=2 * steps, progress=False)
+    assert (open_run(run).status.env_steps, read_metrics(run)["step"][-1]) == (2 * steps, 2 * steps)
+    assert len(read_evaluations(run)) == (5 if algo == "ppo" else 1)
 
 
 def test_resuming_what_is_no_run_says_so(tmp_path: Path):

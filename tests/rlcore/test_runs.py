@@ -1,6 +1,7 @@
 """Run folders: reading them while somebody writes, and the processes behind them."""
 
 import json
+import logging
 import math
 import os
 import shutil
@@ -17,8 +18,10 @@ import pytest
 
 import rlcore as rl
 from rlcore import checkpoint, runs
+from rlcore.__main__ import main
 from rlcore.config import ConfigError
 from rlcore.evaluation.evaluate import evaluate
+from rlcore.log import RunLog
 from rlcore.runs import Status, delete, list_runs, new_folder, open_run, read_metrics, tail_log, write_status
 from rlcore.runs.process import _wait
 
@@ -120,6 +123,26 @@ def test_a_run_without_metrics_has_none():
     assert tail_log(Path("run")) == ""
 
 
+def test_half_a_line_of_evaluations_from_a_full_disk_costs_nothing_but_itself():
+    Path("run").mkdir()
+    Path("run/evaluations.jsonl").write_text('{"step": 1, "in_training": true}\n{"step": 2, "me')
+    assert [row["step"] for row in runs.read_evaluations(Path("run"))] == [1]
+    runs.append_evaluation(Path("run"), {"step": 3, "in_training": True})
+    runs.append_evaluation(Path("run"), {"step": 4})
+    runs.drop_evaluations_after(Path("run"), 1)
+    assert Path("run/evaluations.jsonl").read_text() == '{"step": 1, "in_training": true}\n{"step": 4}\n'
+
+
+@pytest.mark.parametrize(("text", "keep_bytes"), [('{"step": 1}\n{"ste', 500), ('{"step": 1}\n{"step": 2}\n', 12)])
+def test_a_log_goes_on_after_the_last_whole_row_its_checkpoint_knew(text: str, keep_bytes: int):
+    Path("run").mkdir()
+    Path("run/metrics.jsonl").write_text(text)
+    log = RunLog(Path("run"), keep_bytes=keep_bytes)
+    log.write(3, {"a": 0.5})
+    log.close()
+    assert Path("run/metrics.jsonl").read_text() == '{"step": 1}\n{"step": 3, "a": 0.5}\n'
+
+
 def test_the_logs_tail_is_its_last_lines_also_when_they_are_long():
     Path("run").mkdir()
     lines = [f"{number} {'x' * 1000}" for number in range(300)]
@@ -141,6 +164,17 @@ def test_one_damaged_folder_does_not_hide_the_others():
     (run_folder("bad") / "status.json").write_text("{")
     (run_folder("worse") / "config.yaml").write_text("a: [1")
     assert "good" in [run.id for run in list_runs()]
+
+
+@pytest.mark.parametrize("odd", [{"pid": -1}, {"pid": 2**80}, {"pid": 0, "updated": "x"}, {"env_steps": None},
+                                 {"mean_return": "high"}, {"state": 3}])
+def test_a_status_of_the_wrong_kinds_is_listed_like_any_other(odd: dict[str, object], caplog: pytest.LogCaptureFixture):
+    path = run_folder("run", Status("running", 1))
+    text = json.loads((path / "status.json").read_text())
+    (path / "status.json").write_text(json.dumps(text | odd))
+    with caplog.at_level(logging.INFO):
+        assert main(["list"]) == 0
+    assert "interrupted" in caplog.text or "failed" in caplog.text
 
 
 SPEC = "algo: ppo\nenv: CartPole-v1\nseed: 1\nenv_steps: 10\nconfig: {}\nbackend: sync\nformat: 1\n"
@@ -247,6 +281,55 @@ def test_only_what_is_unfinished_and_idle_can_be_resumed(state: str):
 
 
 # Processes
+
+def test_a_folder_is_one_process_at_a_time_and_who_fails_gives_it_back():
+    path = run_folder("run", Status("stopped", env_steps=7))
+    before = (path / "status.json").read_text()
+    again = "from pathlib import Path; from rlcore.runs import claimed; claimed(Path('runs/run')).__enter__()"
+    environment = {**os.environ, "PYTHONPATH": str(Path(rl.__file__).parents[1])}
+    with pytest.raises(ZeroDivisionError), runs.claimed(path):
+        assert (open_run(path).state, open_run(path).status.env_steps) == ("starting", 7)
+        other = subprocess.run([sys.executable, "-c", again], stderr=subprocess.PIPE, text=True, env=environment,
+                               check=False)
+        assert "run is already starting." in other.stderr
+        (path / "config.yaml").write_text("half a change")
+        _ = 1 / 0
+    assert (path / "status.json").read_text() == before
+    assert (path / "config.yaml").read_text() == "algo: ppo\n"
+    with pytest.raises(ZeroDivisionError), runs.claimed(Path("runs/new")):
+        _ = 1 / 0
+    assert not Path("runs/new").exists()
+
+
+def test_of_many_processes_that_want_a_folder_at_once_one_gets_it():
+    script = ("import time; from pathlib import Path; from rlcore.runs import claimed; print(flush=True); input(); "
+              "held = claimed(Path('run')); held.__enter__(); print('mine', flush=True); time.sleep(60)")
+    environment = {**os.environ, "PYTHONPATH": str(Path(rl.__file__).parents[1])}
+    crowd = [subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True, env=environment) for _ in range(4)]
+    for process in crowd:
+        process.stdout.readline()
+    for process in crowd:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    said = sorted(process.stdout.readline() for process in crowd)
+    for process in crowd:
+        process.kill()
+        process.communicate()
+    assert said == ["", "", "", "mine\n"]
+    assert open_run(Path("run")).state == "interrupted"
+    with runs.claimed(Path("run")):  # a dead process holds nothing
+        pass
+
+
+def test_a_script_is_written_in_utf_8_whatever_the_machines_locale():
+    script = ("from rlcore.runs import process; process._train = lambda *_: None; "
+              "process.launch('# \\u03b2 = 0.4', 'run', process.Path('.'))")
+    environment = {**os.environ, "PYTHONPATH": str(Path(rl.__file__).parents[1]), "LC_ALL": "C", "PYTHONUTF8": "0",
+                   "PYTHONCOERCECLOCALE": "0"}
+    subprocess.run([sys.executable, "-c", script], check=True, env=environment)
+    assert next(Path().glob("run-*/train.py")).read_text(encoding="utf-8") == "# β = 0.4"
+
 
 def test_a_launched_run_is_stopped_resumed_and_evaluated_by_processes_of_its_own(
         launched: Callable[..., Path]):

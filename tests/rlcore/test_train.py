@@ -10,9 +10,11 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium as gym
+import psutil
 import pytest
 import torch
 import yaml
@@ -21,7 +23,8 @@ from tensorboardX.proto.event_pb2 import Event
 import rlcore as rl
 from rlcore import catalog, checkpoint
 from rlcore.config import build
-from rlcore.runs import list_runs, open_run, read_metrics, read_spec, stop
+from rlcore.runs import Status, list_runs, open_run, read_metrics, read_spec, stop, write_status
+from rlcore.training import Session
 
 # With the defaults of the config classes, not the presets, which are tuned now and then.
 SHORT: dict[str, tuple[str, int, dict[str, Any]]] = {
@@ -265,6 +268,54 @@ def test_a_folder_that_cannot_be_is_refused_before_anything_begins():
         with pytest.raises(rl.ConfigError, match=f"^{place} cannot be a run's folder: .*file is no folder"):
             short("dqn", place, env_steps=20)
     assert Path("file").read_text() == "mine"
+
+
+def test_a_folder_in_which_another_process_is_starting_is_refused():
+    other = psutil.Process(os.getppid())
+    Path("run").mkdir()
+    write_status(Path("run"), Status("starting", other.pid, other.create_time()))
+    with pytest.raises(rl.ConfigError, match="run is already starting"):
+        short("dqn", "run", env_steps=20)
+    assert [path.name for path in Path("run").iterdir()] == ["status.json"]
+
+
+@pytest.mark.parametrize("place", ["run", ""])
+def test_a_sampler_that_cannot_be_made_leaves_no_run(place: str, monkeypatch: pytest.MonkeyPatch):
+    def broken(*_: Any) -> None:
+        raise RuntimeError("no more processes")
+
+    monkeypatch.setattr("rlcore.training.make_sampler", broken)
+    with pytest.raises(RuntimeError, match="no more processes"):
+        short("dqn", place, env_steps=20)
+    assert not Path("run").exists()
+    assert not Path("runs").exists()
+
+
+def test_checkpoints_take_a_small_part_of_a_runs_time(monkeypatch: pytest.MonkeyPatch):
+    now, saves = [0.0], []
+
+    def update(*_: Any) -> dict[str, Any]:
+        now[0] += 1
+        return {}
+
+    def save(_: Session) -> None:
+        saves.append(now[0])
+        now[0] += 1
+
+    monkeypatch.setattr("rlcore.training.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(rl.PPO, "update", update)
+    monkeypatch.setattr(Session, "_save", save)
+    short("ppo", "run", env_steps=128 * 100, checkpoint_s=0)
+    assert saves == [1, 42, 83, 103]  # a second each, forty seconds after the one before has ended; the last at the end
+
+
+def test_bfloat16_where_it_is_slow_is_told_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+    for found in ({}, {"amx_bf16": False}, {"amx_bf16": True}):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=found: found)
+        rl.train("dqn", "CartPole-v1", {"hidden": [8], "precision": "bfloat16"}, env_steps=20, progress=False)
+        said = [record.message for record in caplog.records if "AMX" in record.message]
+        assert len(said) == (0 if found.get("amx_bf16") else 1)
+        caplog.clear()
 
 
 def test_a_made_environment_brings_its_copies_and_its_seed():

@@ -5,17 +5,19 @@ import logging
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 import torch
 
 import rlcore as rl
+from rlcore import checkpoint
 from rlcore.__main__ import main
 from rlcore.catalog import config_for
 from rlcore.config import build, to_dict
 from rlcore.envs.make import Backend
 from rlcore.restore import agent_state, make_agent, run_env
-from rlcore.runs import BACKENDS, SAMPLERS, checked, read_evaluations, read_metrics, read_spec
-from rlcore.training import SELECTION_SEED, SamplerName, make_sampler
+from rlcore.runs import BACKENDS, SAMPLERS, checked, open_run, read_evaluations, read_metrics, read_spec
+from rlcore.training import SELECTION_SEED, SamplerName, _plain, make_sampler
 from tests.rlcore.small import config_of
 
 SMALL = {"num_envs": 4, "horizon": 32, "epochs": 1, "hidden": [8], "num_minibatches": 2}
@@ -56,6 +58,25 @@ def test_patience_ends_a_run_that_no_longer_gets_better():
     assert read_metrics(Path("run"))["step"][-1] <= 384
 
 
+def test_a_run_begun_again_notes_each_evaluation_once_and_replaces_what_it_kept():
+    def fail(moment: rl.Moment) -> None:
+        if moment.step == 640:
+            raise RuntimeError
+
+    options = {"evaluate_every": 256, "evaluate_episodes": 2, "keep_every": 256}
+    short("whole", **options)
+    with pytest.raises(RuntimeError):
+        short("run", callbacks=[fail], **options)
+    for place, step in (("best", agent_state(Path("run"), "best")[0]), ("kept", 512), ("kept", 900)):
+        checkpoint.save(Path("run", place), step, {"agent": "of another course"}, keep_others=True, replace=True)
+    rl.resume("run", progress=False)
+    for folder in ("run", "whole"):
+        assert [row["step"] for row in read_evaluations(Path(folder))] == [256, 512, 768, 1024]
+        assert [int(path.name) for path in sorted(Path(folder, "kept").iterdir())] == [256, 512, 768, 1024]
+    for which in ("best", 512):
+        assert weights(agent_state(Path("run"), which)[1]) == weights(agent_state(Path("whole"), which)[1])
+
+
 def test_checkpoints_are_kept_at_their_steps_and_can_be_loaded():
     short("run", keep_every=512)
     assert [int(path.name) for path in sorted(Path("run/kept").iterdir())] == [512, 1024]
@@ -92,10 +113,22 @@ def test_callbacks_see_every_row_and_may_end_the_run():
     assert read_metrics(Path("run"))["step"][-1] == 512
 
 
+@pytest.mark.parametrize("end", [
+    {"target_return": 1.0}, {"evaluate_every": 128, "evaluate_episodes": 1, "patience": 2}])
+def test_callbacks_see_the_last_row_too_whatever_ends_the_run(end: dict[str, Any]):
+    seen: list[int] = []
+    short("run", env="One-v0", env_steps=100_000, callbacks=[lambda moment: seen.append(moment.step)], **end)
+    assert seen == read_metrics(Path("run"))["step"]
+    assert seen[-1] == open_run(Path("run")).status.env_steps < 100_000
+
+
 @pytest.mark.parametrize(("options", "message"), [
     ({"patience": 2}, "counts evaluations: give evaluate_every too"),
     ({"evaluate_every": 0}, "evaluate_every=0 must be a whole number of at least 1"),
     ({"sampler": "parallel", "backend": "native"}, "sampler='parallel' steps environments with backend='sync'"),
+    ({"num_workers": 2}, "num_workers=2 asks for processes, but sampler='serial' with backend='native' has none"),
+    ({"env_options": {"reward": len}}, r"env_options\['reward'\] must be plain data, .*, not <built-in function len>"),
+    ({"env_options": {"a": [{"b": b"x"}]}}, r"env_options\['a'\]\['b'\] must be plain data"),
     ({"threads": 0}, "threads=0 must be a whole number of at least 1"),
     ({"start_from": "nowhere"}, "nowhere has no checkpoint yet"),
     ({"sampler": "serail"}, "sampler='serail' must be one of serial, .*, async; did you mean 'serial'"),
@@ -141,6 +174,13 @@ def test_every_option_has_a_rule_and_every_choice_is_listed():
             checked(name, object())
     assert get_args(SamplerName) == SAMPLERS
     assert {*get_args(Backend)} == {*BACKENDS}
+
+
+def test_numpys_numbers_and_tuples_among_an_environments_options_become_what_yaml_can_hold():
+    options = {"max_episode_steps": np.int64(20), "sutton_barto_reward": np.bool_(True)}
+    short("run", env_steps=128, env_options=options)
+    assert read_spec(Path("run")).env_options == {"max_episode_steps": 20, "sutton_barto_reward": True}
+    assert _plain({"a": (np.float64(0.5), {"b": (None, "c")})}, "") == {"a": [0.5, {"b": [None, "c"]}]}
 
 
 def test_numbers_may_be_text_as_yaml_gives_1e5():

@@ -59,7 +59,7 @@ def test_every_sampler_gives_the_serial_samplers_bits(name: str, opened: Callabl
     one, other = serial(), opened(SAMPLERS[name]())
     for step in range(0, 48 * 8, 48):
         assert columns(one.collect(step)) == columns(other.collect(step))
-    assert sorted(map(repr, one.take_episodes())) == sorted(map(repr, other.take_episodes())) != []
+    assert one.take_episodes() == other.take_episodes() != []  # in one order: the mean of the last 100 depends on it
 
 
 @pytest.mark.parametrize("name", SAMPLERS)

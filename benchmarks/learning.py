@@ -34,6 +34,7 @@ class Case:
     changes: Mapping[str, Any] = field(default_factory=dict)
     title: str = ""
     explore: bool = False        # evaluated with the noise of training's end, not by its likeliest actions
+    hindsight: float | None = None   # share of replayed steps that pursue another goal
     library: Literal["rlcore", "sb3"] = "rlcore"
 
     @property
@@ -49,8 +50,6 @@ def _beside(algo: str, env: str, **changes: Any) -> tuple[Case, Case]:
 
 
 _RECALL, _HOLD = "rlcore.envs.probe:Recall", "rlcore.envs.probe:Hold"
-_HOLDING = {"num_envs": 8, "hidden": [32], "core_size": 32, "burn_in": 2, "sequence_length": 6, "sequence_every": 3,
-            "train_every": 2, "learning_rate": 3e-3, "tau": 0.05, "gamma": 0.9, "learning_starts": 400}
 CASES = (
     Case("ppo", "CartPole-v1", 100_000, 475),
     Case("dqn", "CartPole-v1", 50_000, 475),
@@ -62,8 +61,8 @@ CASES = (
                                         "sequence_length": 16, "learning_rate": 3e-3}, "PPO-LSTM"),
     Case("ppo", _RECALL, 40_000, 0.95, {"num_envs": 8, "horizon": 64, "learning_rate": 3e-3}, "PPO without memory"),
     Case("r2d2", _RECALL, 20_000, 0.95, {"core_size": 32, "hidden": [32], "epsilon": 0.4}),
-    Case("recurrent_sac", _HOLD, 20_000, 0.9, _HOLDING),
-    Case("recurrent_td3", _HOLD, 20_000, 0.9, _HOLDING | {"noise_std": 0.3}),
+    Case("recurrent_sac", _HOLD, 20_000, 0.9),
+    Case("recurrent_td3", _HOLD, 20_000, 0.9),
     Case("sac", _HOLD, 20_000, 0.9, {"num_envs": 8, "train_every": 2, "hidden": [64], "learning_rate": 3e-3,
                                      "gamma": 0.9}, "SAC without memory"),
     Case("ppo", "LunarLander-v3", 500_000, 200),
@@ -78,6 +77,11 @@ CASES = (
     Case("trpo", "CartPole-v1", 100_000, 475),
     Case("sac_discrete", "CartPole-v1", 50_000, 475),
     Case("ddpg", "Pendulum-v1", 20_000, -180, {"precision": "bfloat16"}),
+    Case("ppo_lagrangian", "rlcore/CartPoleBounds-v0", 200_000, 475),
+    Case("ppo_lagrangian", "rlcore.envs.probe:Tempting", 30_000, None, {
+        "cost_limit": 4.0, "horizon": 40, "learning_rate": 5e-3, "gamma": 0.5, "hidden": [32]}, explore=True),
+    Case("dqn", "rlcore/BitFlip-v0", 24_000, -6, title="DQN with hindsight", hindsight=catalog.HINDSIGHT),
+    Case("dqn", "rlcore/BitFlip-v0", 24_000, -6, title="DQN without hindsight"),
 )
 LONG = (                                    # a quarter of an hour to an hour for each run
     Case("ppo", "ALE/Pong-v5", 1_500_000, 18, {"learning_rate": 5e-4, "clip_decay": "constant",
@@ -128,13 +132,14 @@ def _learn(case: Case, seed: int) -> None:
     config = catalog.config_for(case.algo, case.env, case.changes)
     learnt = (beside.learn(case.algo, case.env, config, case.env_steps, seed, EPISODES) if case.library == "sb3"
               else _ours(case, config, seed))
-    step, score = learnt["step"], learnt["return"]
+    step = learnt["step"]
     groups = np.array_split(np.arange(len(step)), min(POINTS, len(step)))
+    curves: dict[str, Any] = {name: [round(float(learnt[name][group].mean()), 2) for group in groups]
+                              for name in ("return", "cost") if name in learnt}
     now = kept(case)  # read again: another seed may have been kept meanwhile
     now["seeds"][str(seed)] = {
         "evaluation": round(learnt["evaluation"], 3), "seconds": round(learnt["seconds"]),
-        "step": [int(step[group[-1]]) for group in groups],
-        "return": [round(float(score[group].mean()), 2) for group in groups]}
+        "step": [int(step[group[-1]]) for group in groups], **curves}
     CURVES.mkdir(exist_ok=True)
     _file(case).write_text(json.dumps(now) + "\n")
 
@@ -142,15 +147,19 @@ def _learn(case: Case, seed: int) -> None:
 def _ours(case: Case, config: Any, seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
-        rl.train(case.algo, case.env, config, env_steps=case.env_steps, seed=seed, run_dir=folder, progress=False)
+        rl.train(case.algo, case.env, config, env_steps=case.env_steps, seed=seed, run_dir=folder,
+                 hindsight=case.hindsight, progress=False)
         seconds = time.monotonic() - started
         if (state := open_run(Path(folder)).state) != "finished":
             raise SystemExit(f"{case.name} with seed {seed} was {state}: nothing of it is kept.")
-        columns = read_metrics(Path(folder), ["episode/return"])
+        keys = {"step": "step", "return": "episode/return", "cost": "cost/episode"}
+        columns = read_metrics(Path(folder), [*keys.values()])
         result = rl.evaluate(folder, episodes=EPISODES, explore=case.explore)
     known = ~np.isnan(columns["episode/return"])
-    step, score = (np.array(columns[name])[known] for name in ("step", "episode/return"))
-    return {"evaluation": result.mean, "seconds": seconds, "step": step, "return": score}
+    curves = {name: np.array(columns[key])[known] for name, key in keys.items()}
+    if not catalog.algorithm(case.algo).needs_cost:
+        del curves["cost"]
+    return {"evaluation": result.mean, "seconds": seconds, **curves}
 
 
 def _row(case: Case) -> str:

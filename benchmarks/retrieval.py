@@ -1,4 +1,4 @@
-"""How long a search takes in large collections, and how much memory: synthetic passages in the corpus's own words.
+"""How long searches and updates of large collections take, and how much memory: passages in the corpus's own words.
 
 Embedding so many passages would take hours, so they get random unit vectors: the hardest case for an approximate
 search, and as good as any for its speed. The questions are real, and embedded by the real model.
@@ -15,13 +15,14 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from copilot import store
 from copilot.chunk import Chunk
-from copilot.collection import collection
+from copilot.collection import Outcome, collection
 from copilot.corpus import Document, load
 from copilot.embed import Embedder, Progress, SentenceEmbedder, Vectors
 from copilot.index import open_index
@@ -30,7 +31,8 @@ from copilot.library import Library, open_collection
 from copilot.retrieve import Retriever
 
 SIZES = (10_000, 100_000)
-_CORPUS, _QUESTIONS = Path("corpus"), Path("benchmarks/questions.jsonl")
+FILES = 10_000                     # of a collection in which one changes
+_CORPUS, _QUESTIONS, _INDEX = Path("corpus"), Path("benchmarks/questions.jsonl"), Path(".index")
 _NAME = "large"
 _PER_FILE = 20                     # passages
 _SENTENCES, _WORDS = 6, 15         # of a passage, of a sentence
@@ -67,6 +69,11 @@ def run(repeats: int, only: str) -> Iterator[str]:
                 # A process of its own, so that its memory is that of an app which opens the collection.
                 p50, p95, memory = map(float, _in_a_process("search", folder, repeats).split())
             yield f"| {size:,} | {p50:.0f} ms | {p95:.0f} ms | {memory:.0f} MB | {built:.0f} s |"
+    if not only:
+        with tempfile.TemporaryDirectory() as folder:
+            yield ""
+            yield f"One changed file among {FILES:,}: {float(_in_a_process('update', folder, FILES)):.2f} s."
+            yield f"The whole app without a language model: {float(_in_a_process('app', folder, 0)):.0f} MB at most."
 
 
 def passages(pages: Sequence[Document], count: int) -> Iterator[Read]:
@@ -104,8 +111,7 @@ def search(
     """Milliseconds of a search, median and 95th percentile, and the memory of this process after it in MB."""
     import psutil
 
-    questions = [json.loads(line)["question"] for line in _QUESTIONS.read_text(encoding="utf-8").splitlines()]
-    embedder, took = RandomEmbedder(), []
+    questions, embedder, took = _questions(), RandomEmbedder(), []
     for _ in range(repeats):           # each on an index of its own, which remembers nothing
         retriever = Retriever(Library(open_index(_CORPUS, folder, embedder),
                                       [open_collection(collection(folder, _NAME), embedder)]), asking())
@@ -116,6 +122,38 @@ def search(
             took.append(1000 * (time.perf_counter() - began))
     memory = psutil.Process().memory_full_info().uss / 1e6
     return statistics.median(took), statistics.quantiles(took, n=20)[-1], memory
+
+
+def update(folder: Path, count: int, embedder: Embedder) -> Outcome:
+    """What it takes a collection of so many files to notice that one has changed."""
+    own, notes = collection(folder, "notes", new=True), folder / "notes"
+    notes.mkdir()
+    for number in range(count):
+        (notes / f"{number}.md").write_text(f"# Note {number}\n\nIt says {number}.\n", encoding="utf-8")
+    own.add([notes], embedder)
+    (notes / "0.md").write_text("# Note 0\n\nIt says something else.\n", encoding="utf-8")
+    return own.update(embedder)
+
+
+def app(folder: Path, index: Path = _INDEX, asking: Callable[[], Embedder] = SentenceEmbedder) -> float:
+    """The most memory that this process ever had, in MB, after the app in it has answered the questions."""
+    import resource  # Windows has none
+
+    from gui import service
+    from gui.desk import Desk
+    from gui.server import application
+
+    library = service.Library(partial(Desk.open, _CORPUS, index, folder, folder, asking()))
+    application(library, service.Places(folder, folder, folder, folder / "conversations.sqlite"))
+    library.start()
+    list(library.wait())
+    for question in _questions():
+        list(library.desk.assistant().ask(question))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+def _questions() -> list[str]:
+    return [json.loads(line)["question"] for line in _QUESTIONS.read_text(encoding="utf-8").splitlines()]
 
 
 def _in_a_process(what: str, folder: str, number: int) -> str:
@@ -131,7 +169,13 @@ def _silent(_done: float, _text: str) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "build":
-        build(Path(sys.argv[2]), int(sys.argv[3]))
-    else:
-        sys.stdout.write(" ".join(map(str, search(Path(sys.argv[2]), int(sys.argv[3])))))
+    _, what, folder, number = sys.argv
+    match what:
+        case "build":
+            build(Path(folder), int(number))
+        case "search":
+            sys.stdout.write(" ".join(map(str, search(Path(folder), int(number)))))
+        case "update":
+            sys.stdout.write(str(update(Path(folder), int(number), RandomEmbedder()).seconds))
+        case "app":
+            sys.stdout.write(str(app(Path(folder))))

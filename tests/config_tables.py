@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from benchmarks.learning import CASES, LONG, kept
-from rlcore.catalog import ENVIRONMENTS, Preset, config_class
+from rlcore.catalog import ENVIRONMENTS, PROBES, Preset, config_class
 from rlcore.config import Setting, settings
 
 DOCS = Path(__file__).resolve().parents[1] / "corpus" / "docs"
@@ -30,14 +30,14 @@ def settings_table(algo: str) -> str:
 def presets_table(algo: str) -> str:
     """One row per preset of an algorithm, with the environments that share it."""
     shared: list[tuple[Preset, list[str]]] = []
-    for place in ENVIRONMENTS.values():
-        if algo in place.presets:
-            one = place.presets[algo]
+    for env, presets in [*((place.id, place.presets) for place in ENVIRONMENTS.values()), *PROBES.items()]:
+        if algo in presets:
+            one = presets[algo]
             homes = next((names for known, names in shared if known == one), None)
             if homes is None:
-                shared.append((one, [place.id]))
+                shared.append((one, [env]))
             else:
-                homes.append(place.id)
+                homes.append(env)
     rows = ["| environment | env steps | settings | source |", "|---|---|---|---|"]
     for one, names in shared:
         changed = ", ".join(f"`{name}: {as_yaml(value)}`" for name, value in one.config.items())

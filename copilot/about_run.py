@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from copilot.answer import BuiltinAnswerer
-from copilot.assistant import Assistant, Reply, Source
+from copilot.assistant import Assistant, Reply, Source, where_to
 from copilot.chunk import Chunk, blocks, sentences
 from copilot.cite import renumbered
 from copilot.corpus import Document
@@ -31,11 +31,17 @@ _SHOWN = 5                         # findings told in full
 _COLUMNS = 4                       # runs of a comparison
 _NOT_COMPARED = ("algo", "env", "env_steps", "config", "versions", "format")   # of a run; they have rows of their own
 
+# What may follow `training` where one training is meant: `the latest training recipe` is none.
+_ONE = (r"training\b(?=\W*$|\s*[^\w\s]|\s+(?:runs?|sessions?|jobs?|on|in|with|of|using|for|was|is|has|had|did|does|so|"
+        r"that|which|and|or|to|from|at|not|never|today|yesterday|again|go(?:es)?|went|look\w*|stay\w*|get|got|fail\w*|"
+        r"stop\w*|do|start\w*|end|improv\w*|learn\w*|converg\w*|(?!speed\b|seed\b)\w+ed)\b)")
+_ONE_ZH = (r"训练(?=$|\W|[a-zⓡ怎为是停失没不了跑崩卡到还什和跟与收发出好差一得用会又很比]|有(?!哪)|"
+           r"[上中里]?的?(?:结果|效果|表现|回报|奖励|曲线|情况))")
 # A run in words, where ⓡ stands for folders' names, Ⓐ for algorithms and Ⓔ for environments: `my last Ⓐ run on Ⓔ`.
 _PHRASE = re.compile(
     r"\b(?:the|my|our|this|that)\s+(?:(?:very|most|last|latest|newest|recent|two|2|three|3|training|on|and|Ⓐ+|Ⓔ+)\s+)*"
-    r"(?:runs?|training)\b(?:\s+(?:on|in|with|of|using|for)\s+(?:the\s+)?(?:Ⓐ+|Ⓔ+))*|"
-    r"[我的最近新上一两三次这那在和与里中刚才ⒶⒺ\s]+(?:训练|运行)", re.IGNORECASE)
+    rf"(?:runs?\b|{_ONE})(?:\s+(?:on|in|with|of|using|for)\s+(?:the\s+)?(?:Ⓐ+|Ⓔ+))*|"
+    rf"[我的最近新上一两三次这那在和与里中刚才ⒶⒺ\s]+(?:{_ONE_ZH}|运行)", re.IGNORECASE)
 _PHRASED = re.compile(r"\bruns?\b|\btraining\b|训练|运行", re.IGNORECASE)
 _RUN = re.compile(r"\bruns?\b", re.IGNORECASE)
 _LATEST = re.compile(r"last|latest|newest|recent|最近|最新|上一?次|刚才", re.IGNORECASE)
@@ -169,6 +175,9 @@ def explain(assistant: Assistant, folder: Path, question: str = "", history: His
 def _about(assistant: Assistant, asked: Named, history: History) -> Iterator[Reply]:
     """The reply to what is asked about runs: settings, a comparison or a diagnosis, or what the corpus has on it."""
     sources = Sources()
+    if asked.runs and (where := where_to(asked.question, asked.runs[0].as_posix())):
+        yield _reply(where, (), done=True)
+        return
     if not asked.runs or (general := _general(assistant, asked.text)):
         yield from assistant.ask(general if asked.runs else asked.question, history)
         return

@@ -16,6 +16,7 @@ from copilot.library import Library, open_collection
 from copilot.llms.base import Answerer, Draft, Use
 from copilot.llms.turns import drafts
 from copilot.plan import Refusal, TrainingPlan, amended, plan_for, plan_from_text
+from copilot.request import handles_run
 from copilot.rerank import Reranker
 from copilot.retrieve import Found, Passage, Retriever
 from copilot.script import render
@@ -23,6 +24,15 @@ from rlcore.catalog import algorithm
 
 _RECALLED = 8     # messages back that an order may have been begun
 _STOPPED = "*Stopped before the first word.*"
+# Where to do what is asked to be done to a run that is there.
+_WHERE = {
+    "stop": "Stop a run with the Stop button on the Runs page, or with Ctrl-C in its terminal.",
+    "resume": "Resume a run with the Resume button on the Runs page, or with `python -m rlcore resume {run}`.",
+    "evaluate": "Evaluate a run with the Evaluate button on the Runs page, or with `python -m rlcore evaluate {run}`.",
+    "delete": "Delete a run with the Delete button on the Runs page, or delete its folder `{run}`.",
+    "open": "The Runs page shows every run with its curves and videos; `python -m rlcore list` lists them.",
+    "play": "Play a trained agent with `rl.Player(\"{run}\")`, or film it with `python -m rlcore video {run}`.",
+}
 
 
 @dataclass(frozen=True)
@@ -131,11 +141,11 @@ class Assistant:
         plan = plan_from_text(order)
         if changed := self._changed(question, history):
             order, plan = changed, plan_for(changed)
-        about = self._about(plan, order) if plan else ""
+        about = self._about(plan, order) if plan else where_to(question)
         explains = found.covered and bool(ASKS.search(question) or BUILDS.search(question))
         if explains and isinstance(plan, Refusal) and BUILDS.search(question):
             plan, about = None, ""     # what cannot be trained here can be explained
-        if plan and not explains:
+        if about and not explains:
             yield _reply(about + _reading(found), found, plan=plan)
         elif not found.covered:
             yield _reply(not_covered(found), found, abstained=True)
@@ -168,6 +178,12 @@ class Assistant:
             return " ".join([what, *plan.notes, start]) + script
         wanted = ASKS.search(order) or CODE.search(order)
         return f"{what} Open it as a training plan to review its settings and its script.{script if wanted else ''}"
+
+
+def where_to(question: str, run: str = "runs/NAME") -> str:
+    """Where to do to a run what a message asks for; empty if it asks for nothing of the kind."""
+    what = handles_run(question)
+    return f"The chat plans new runs and changes none that is there. {_WHERE[what].format(run=run)}" if what else ""
 
 
 def _reply(text: str, found: Found, *, abstained: bool = False, done: bool = True,

@@ -395,7 +395,8 @@ def _values_diverge(record: Record) -> Iterator[Finding]:
         return
     gamma = float(record.config.get("gamma", 0.99))
     per_step = max(abs(value) / max(lengths.get(step, 1.0), 1.0) for step, value in episodes)
-    bound = max(max(abs(value) for _, value in episodes), per_step / max(1 - gamma, 1e-4))
+    # Where no reward was seen yet, a success may still be worth 1.
+    bound = max(max(abs(value) for _, value in episodes), per_step / max(1 - gamma, 1e-4)) or 1.0
     last = median(values.part(_LATE).values)
     if abs(last) > 2 * bound:
         yield Finding("The action values run away",
@@ -530,31 +531,39 @@ def _exploration(record: Record) -> Iterator[Finding]:
                       "Raise `epsilon_steps` to a tenth of the run, or `epsilon_end` to 0.05.", evidence, ask)
 
 
+def _earned(record: Record) -> float | None:
+    """The size of the reward of one step as the algorithm sees it; None before an episode has ended."""
+    lengths = dict(record.series("episode/length").points)
+    earned = [abs(value) / lengths[step] for step, value in record.episodes.points if lengths.get(step)]
+    if record.config.get("normalize_reward"):
+        return 1.0
+    return median(earned) * float(record.config.get("reward_scale", 1.0)) if earned else None
+
+
 def _temperature(record: Record) -> Iterator[Finding]:
     alpha = record.series("policy/alpha")
     if len(alpha.points) < 3 or not record.config.get("adjust_alpha") or record.solved:
         return
     first, last = alpha.points[0][1], median(alpha.part(0.9).values)
-    if last > 20 * first and last > 1:
+    earned = _earned(record) or 1.0
+    if last > 20 * first and last > earned:
         yield Finding("The temperature grows without end",
                       f"α rose from {number(first)} to {number(last)}: the policy cannot reach its target entropy.",
                       "Lower `target_entropy`.", (alpha.evidence, record.setting("target_entropy")),
                       "What is the SAC temperature alpha, and should I tune it?")
-    elif last < 1e-4:
+    elif last < 1e-4 * earned:
         yield Finding("Exploration has stopped",
-                      f"α fell to {number(last)}, so entropy is worth nothing to the policy.",
+                      f"α fell to {number(last)}, so entropy is worth nothing to the policy beside its rewards.",
                       "Raise `target_entropy`, or scale the rewards up.", (alpha.evidence,),
                       "What is the SAC temperature alpha, and should I tune it?")
 
 
 def _fixed_temperature(record: Record) -> Iterator[Finding]:
     """A fixed α is held against what a step earns."""
-    alpha, lengths = record.config.get("alpha"), dict(record.series("episode/length").points)
-    earned = [abs(value) / lengths[step] for step, value in record.episodes.points if lengths.get(step)]
-    if record.config.get("adjust_alpha") is not False or not alpha or not earned or not record.suffers or (
+    alpha, per_step = record.config.get("alpha"), _earned(record)
+    if record.config.get("adjust_alpha") is not False or not alpha or per_step is None or not record.suffers or (
             record.stuck or record.config.get("normalize_reward")):
         return
-    per_step = median(earned) * float(record.config.get("reward_scale", 1.0))
     if alpha > 2 * per_step:
         yield Finding("The entropy bonus outweighs the reward",
                       f"α is fixed at {number(alpha)}, while a step earns {number(per_step)}: acting at random pays "
@@ -621,14 +630,16 @@ def _settings(record: Record) -> Iterator[Finding]:
 def _too_short(record: Record) -> Iterator[Finding]:
     if record.solved or not record.algo or not record.env:
         return
-    known = record.env.presets.get(record.algo.name)
-    if known and record.steps < 0.8 * known.env_steps:
+    known, run = record.env.presets.get(record.algo.name), record.run
+    # One that goes on, or ended as it was told to, is as long as it was planned.
+    steps = record.steps if run.state == "stopped" else max(record.steps, run.config.get("env_steps") or 0)
+    if known and steps < 0.8 * known.env_steps:
         goal = record.goal
         worth = f" a return of {number(goal)}" if goal is not None else " its usual score"
         yield Finding("The run is short",
-                      f"It took {record.steps:,} env steps; the preset takes {known.env_steps:,} to reach{worth}.",
-                      f"Lengthen it: `python -m rlcore resume {record.run.path} --env_steps {known.env_steps}`.",
-                      (Evidence("config.yaml", "env_steps", f"- `env_steps`: {record.run.config.get('env_steps')}"),),
+                      f"It has {steps:,} env steps; the preset takes {known.env_steps:,} to reach{worth}.",
+                      f"Lengthen it: `python -m rlcore resume {run.path} --env_steps {known.env_steps}`.",
+                      (Evidence("config.yaml", "env_steps", f"- `env_steps`: {run.config.get('env_steps')}"),),
                       "How do I train a finished run for longer?")
 
 

@@ -6,7 +6,7 @@ No language model: names come from `request.py`, settings from `wishes.py`, and 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from math import isfinite
@@ -35,11 +35,15 @@ from copilot.request import (
     asks_to_train,
     base,
     blank,
+    declined,
     environments,
+    handles_run,
     mentions_in,
     tidy,
     unknown_algorithm,
     unknown_place,
+    wanted,
+    wants_to_know,
 )
 from copilot.wishes import read_wishes
 from rlcore import catalog
@@ -47,10 +51,11 @@ from rlcore.config import ConfigError, Setting, settings, to_dict
 
 _CONTINUOUS = re.compile(r"(?<!not )(?<!non-)(?<![a-z])continuous(?!\s*=\s*false)|"
                          r"连续(?!\s*[\d一二三四五六七八九十百]|训练)", re.IGNORECASE)
+_USUAL = ("ppo", "dqn", "sac")    # where the first choice is not wanted
 _FIRST = ("CartPole-v1", "Pendulum-v1")    # quick ones, where no environment is named
 _WITH_GOALS = "rlcore/BitFlip-v0"    # likewise, for hindsight
 _HOW = re.compile(r"\bhow\b|怎么|如何|怎样", re.IGNORECASE)
-_GPU = re.compile(r"(?<!no )(?<!without )(?<![a-z])(?:gpus?|cuda)(?![a-z])", re.IGNORECASE)
+_GPU = re.compile(r"(?<![a-z])(?:gpus?|cuda)(?![a-z])", re.IGNORECASE)
 _GENERAL = {"num_envs", "env_steps", "seed", "target_return"}    # mean the same whatever the algorithm
 _OF_RUN = ("env_steps", "seed", "target_return", "evaluate_episodes", "record_video")
 # What a plan with goals holds beside the algorithm's own config.
@@ -59,10 +64,18 @@ SHARE = Setting("hindsight", "float", None, "share of replayed steps that pursue
 _SHORT, _CURT = 15, 5    # words of a message that changes an order, and of one that does so without saying it
 _CHANGES = re.compile(
     r"\W*(?:(?:please|pls|ok(?:ay)?|and|but|now|also|then|actually|yes|no|hm+|can you|could you|let's|the|i want|"
-    r"i'd like)\b\W*)*(?:with|without|use|using|set|make|change|increase|decrease|raise|reduce|lower|double|halve|for|"
-    r"on|same|try|run|add|instead|only|switch|let|do|give|in|at|show|train|test|evaluate|write)\b|"
-    r"[那再请]*(?:用|换|改|设|加|把|同样|增|减|训练|给|写|只)", re.IGNORECASE)
-_DECLINED = re.compile(r"(?:\bno|\bnot|\bwithout|不用|不要|不加|不带)\s*$", re.IGNORECASE)
+    r"i'd like)\b\W*)*(?:(?P<does>use|using|set|make|change|increase|decrease|raise|reduce|lower|double|halve|bump|cut|"
+    r"drop|try|run|add|go with|switch|replace|swap|train|test|evaluate)|with|without|for|on|same|instead|only|let|do|"
+    r"give|in|at|show|write|not)\b|"
+    r"[那再请]*(?:(?P<does_zh>用|换|改|设|加|把|增|减|训练)|同样|给|写|只|不)", re.IGNORECASE)
+# Words that change nothing in what a message names.
+_IDLE = re.compile(
+    r"\b(?:an?|the|and|or|but|also|now|then|so|ok(?:ay)?|again|too|well|just|only|it|that|this|one|with|without|on|in|at|"
+    r"for|to|of|from|use|using|set|make|try|run|training|train|same|as|thing|instead|please|pls|thanks|agents?|env|"
+    r"environments?|game|task|i|want|would|like|let's|no|not|do|don't|rather|than|anything|gpus?|cpu|cuda|version|my|"
+    r"time|until|till|stop|show|give|write|me|settings?|continuous|discrete)\b|"
+    r"[那再请就来用换改成为吧呢了试跑训练环境上的在里也同样一下和把给我算法个智能体还是不要别设置玩写只先次到达得分时停]",
+    re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -148,7 +161,8 @@ def plan_from_text(request: str) -> TrainingPlan | Refusal | None:
     methods = named or mentions_in(text, [("hindsight", pattern(HINDSIGHT.names))])    # "use HER on …" orders a run
     if not methods and _HOW.search(text) and {one.key for one in places} <= COLLECTIONS.keys():
         return None    # how to use Atari: its page says
-    return _decide(text, named, places) if asks_to_train(text, methods, places) else None
+    asks = asks_to_train(text, wanted(text, methods), wanted(text, places)) and not handles_run(text)
+    return _decide(text, named, places) if asks else None
 
 
 def amended(order: str, change: str) -> str | None:
@@ -157,20 +171,36 @@ def amended(order: str, change: str) -> str | None:
     None if the message changes nothing.
     """
     old, new = tidy(order), tidy(change)
-    if ASKS.search(new) or len(new.split()) > _SHORT:
+    if ASKS.search(new) or len(new.split()) > _SHORT or wants_to_know(new) or handles_run(new):
         return None
     named, places, before, where = algorithms(new), environments(new), algorithms(old), environments(old)
-    known = next((one.key for one in [*named, *before] if one.key in catalog.ALGORITHMS), "ppo")
+    known = next((one.key for one in [*wanted(new, named), *before] if one.key in catalog.ALGORITHMS), "ppo")
     own = [*_own(known).values()]
-    wishes = read_wishes(blank(new, [*named, *places]), own).values
-    if not (_CHANGES.match(new) or (len(new.split()) <= _CURT and (wishes or named or places))):
+    wishes = read_wishes(blank(new, [*named, *places]), own)
+    lead = _CHANGES.match(new)
+    if not lead and (len(new.split()) > _CURT or not (wishes.values or named or places)):
+        return None
+    # `SAC temperature` and `on Pong the loss is high` name an algorithm or a place, and speak of it.
+    if not (lead and (lead["does"] or lead["does_zh"] or CODE.search(new) or not (named or places))) and _rest(
+            blank(new, [*named, *places, *(Mention("", *span, "") for span in wishes.spans.values())], " ")):
         return None
     spans = read_wishes(blank(old, [*before, *where]), own).spans
     gone = [*before * bool(named), *where * bool(places)]
-    gone += [Mention(name, *spans[name], "") for name in wishes if name in spans]
+    gone += [Mention(name, *spans[name], "") for name in wishes.values if name in spans]
     both = f"{new}. {blank(old, gone, ' ')}"
-    changes = _GPU.search(new) or CODE.search(new) or _bare(plan_for(both)) != _bare(plan_for(old))
+    changes = _wants_gpu(new) or CODE.search(new) or _bare(plan_for(both)) != _bare(plan_for(old))
     return both if changes else None
+
+
+def _rest(text: str) -> bool:
+    """Whether a text says more than additions, numbers and words that change nothing."""
+    for one in VARIANTS:
+        text = pattern(one.names).sub(" ", text)
+    return bool(re.search(r"[^\W\d_]{2}|[一-鿿]", _IDLE.sub(" ", CODE.sub(" ", text))))
+
+
+def _wants_gpu(text: str) -> bool:
+    return any(not declined(text, match.start()) for match in _GPU.finditer(text))
 
 
 def _bare(plan: TrainingPlan | Refusal) -> TrainingPlan | Refusal:
@@ -267,9 +297,9 @@ def _variants(text: str, algo: str, named: Sequence[Mention]) -> dict[Variant, o
     for one in VARIANTS:
         match = next((seen for seen in pattern(one.names).finditer(text) if _is_addition(one, seen, named)), None)
         if match and (not one.of or algo in one.of):
-            declined = _DECLINED.search(text[: match.start()])
-            if not declined or one.value is True:
-                found[one] = not declined if one.value is True else one.value
+            asked = not declined(text, match.start())
+            if asked or one.value is True:
+                found[one] = asked if one.value is True else one.value
     return found
 
 
@@ -314,7 +344,9 @@ def _own(algo: str) -> dict[str, Setting]:
 
 def _decide(text: str, named: Sequence[Mention], places: Sequence[Mention]) -> TrainingPlan | Refusal:
     bare = blank(text, [*named, *places])
-    method, place, notes = _subject(bare, named, places)
+    said = {one.key for one in [*named, *places]}
+    named, places = wanted(text, named), wanted(text, places)
+    method, place, notes = _subject(bare, named, places, said - {one.key for one in [*named, *places]})
     method, variants = _with_memory(method, _variants(blank(text, places), method.name, named))
     added = [one for one, value in variants.items() if one.essential and value]
     title = _titled(method.name, method.title, added)
@@ -328,8 +360,9 @@ def _decide(text: str, named: Sequence[Mention], places: Sequence[Mention]) -> T
     return Refusal(reason, _offer(bare, method, place, back=back), title, place.name)
 
 
-def _subject(bare: str, named: Sequence[Mention], places: Sequence[Mention]) -> tuple[_Method, _Place, list[str]]:
-    """The algorithm and the environment of a request, chosen where only the other one is named."""
+def _subject(bare: str, named: Sequence[Mention], places: Sequence[Mention],
+             avoided: Collection[str]) -> tuple[_Method, _Place, list[str]]:
+    """The algorithm and the environment of a request, chosen where only the other one is named, or one to avoid."""
     continuous, notes = bool(_CONTINUOUS.search(bare)), []
     back = bool(_variants(bare, "", ()).get(HINDSIGHT))
     place = _place(places[0].key, places[0].text, continuous) if places else None
@@ -341,12 +374,17 @@ def _subject(bare: str, named: Sequence[Mention], places: Sequence[Mention]) -> 
         method = _Method("", _clean(name), frozenset(), ("ppo",))
     else:
         goals = place.goal if place else back
-        method = _method("sac" if (place.acts == {"continuous"} if place else continuous) else
-                         "dqn" if goals else "ppo")
-        notes.append(f"No algorithm was named; {method.title} is the usual first choice here.")
+        first = "sac" if (place.acts == {"continuous"} if place else continuous) else "dqn" if goals else "ppo"
+        method = next((one for one in map(_method, (first, *_USUAL, *catalog.ALGORITHMS)) if one.name not in avoided
+                       and (not place or not place.acts or one.acts & place.acts)), _method(first))
+        notes.append(f"No algorithm was named; {method.title} is the usual first choice here."
+                     if first not in avoided else
+                     f"{_method(first).title} is not wanted; {method.title} is the next choice here.")
     if place is None:
         first = _FIRST[continuous or method.acts == {"continuous"}]
-        place = _place(base(_WITH_GOALS if back and first == _FIRST[0] else first), "", False)
+        first = _WITH_GOALS if back and first == _FIRST[0] else first
+        quick = [_place(base(name), "", False) for name in (first, *catalog.ENVIRONMENTS) if base(name) not in avoided]
+        place = next(one for one in quick if not method.acts or method.acts & one.acts)
         notes.append(f"No environment was named; {place.name} is a quick first one.")
     others = {one.text for one in named if one.key != named[0].key and not _only_adds(one, method)}
     others |= {one.text for one in places if one.key != places[0].key and not {one.key, one.text} & WEAK_ENV_NAMES}
@@ -438,7 +476,7 @@ def _draft(bare: str, algo: str, env: str, variants: Mapping[Variant, object], n
     values = {one.setting: value for one, value in variants.items() if one.setting in takes} | wishes.values
     for one in variants:
         said += _unheeded(algo, one, variants[one]) if one.setting not in takes and one is not HINDSIGHT else []
-    if _GPU.search(bare):
+    if _wants_gpu(bare):
         said.append("This plan trains on the CPU; for a GPU, pass device=\"cuda\" to rl.train in the script.")
     run: dict[str, Any] = {"env_steps": catalog.preset(algo, env).env_steps, "seed": 1}
     run |= {name: values.pop(name) for name in _OF_RUN if name in values}
@@ -508,7 +546,8 @@ def _split_rollout(algo: str, env: str, values: dict[str, Any]) -> list[str]:
     if not all(isinstance(number, int) and number > 0 for number in (rows, length)):
         return []    # the config will say so
     if rows > 10**7:
-        raise ConfigError(f"num_envs × horizon = {rows:.3g} steps is too long a rollout; 10 million is the most.")
+        raise ConfigError(f"num_envs × horizon = {config['num_envs']:.3g} × {config['horizon']:.3g} steps is too long "
+                          "a rollout; 10 million is the most.")
     if (size := values.pop("batch_size", None)) is not None:
         if not isinstance(size, int) or size < 1 or rows % size:
             fits = next(n for n in range(min(int(min(max(size, 1), rows)), 10**6), 0, -1) if rows % n == 0)

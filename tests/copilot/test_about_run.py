@@ -64,6 +64,10 @@ def asked(assistant: Assistant, question: str, root: Path, history: tuple = ()) 
     ("compare my last two runs", ["dqn-car", "sac-a"]), ("最近两次训练有什么区别", ["dqn-car", "sac-a"]),
     ("why did my TD3 run fail?", []), ("How do I train PPO on CartPole?", []), ("用 PPO 在 CartPole 上训练", []),
     ("why is my PPO training on CartPole unstable?", []), ("what is in the run folder?", []),
+    ("What is the latest training recipe for DPO?", []), ("Why is the loss higher in the last training epochs?", []),
+    ("my latest training crashed", ["sac-a"]), ("explain my last training run", ["sac-a"]),
+    ("最近的训练方法有哪些", []), ("最新的训练技巧是什么", []), ("最近的训练有哪些趋势", []),
+    ("上次训练的奖励为什么低", ["sac-a"]), ("最近训练不收敛怎么办", ["sac-a"]),
 ])
 def test_a_question_names_its_runs(root, question, names):
     assert [run.name for run in named_runs(question, root).runs] == names
@@ -116,6 +120,16 @@ def test_a_question_that_only_mentions_a_run_goes_to_the_corpus(assistant, root,
     "ppo-old finished. What should I change?", "what was the entropy of ppo-old?"])
 def test_a_question_on_how_it_went_is_answered_by_the_diagnosis(assistant, root, question):
     assert "**Run `ppo-old`.**" in asked(assistant, question, root).text
+
+
+@pytest.mark.parametrize(("question", "said"), [
+    ("Resume ppo-old", "`python -m rlcore resume {}`"), ("can you evaluate my last run?", "`python -m rlcore evaluate"),
+    ("stop the last run", "Ctrl-C"), ("删除最近一次训练", "delete its folder `{}`")])
+def test_what_is_to_be_done_to_a_run_is_answered_by_where_to_do_it(assistant, root, question, said):
+    (run,) = named_runs(question, root).runs
+    reply = asked(assistant, question, root)
+    assert said.format(run.as_posix()) in reply.text and "*Try:*" not in reply.text
+    assert "a run" in asked(assistant, "How do I resume ppo-old?", root).text
 
 
 def test_a_follow_up_may_call_it_this_run(assistant, root):

@@ -64,6 +64,8 @@ def test_a_comparison_is_a_table_of_both_sides(assistant):
     ("写一个用PPO训练CartPole的脚本", "ppo", "CartPole-v1"),
     ("给我用DQN训练LunarLander的代码", "dqn", "LunarLander-v3"),
     ("How do I train SAC on Pendulum?", "sac", "Pendulum-v1"),
+    ("How do I train a PPO agent with a clipped ratio?", "ppo", "CartPole-v1"),
+    ("如何训练SAC", "sac", "Pendulum-v1"),
 ])
 def test_a_request_for_code_is_answered_with_the_script(assistant, request_, algo, env):
     reply = last(assistant, request_)
@@ -101,6 +103,23 @@ def test_messages_after_an_order_change_its_plan_one_after_the_other_until_the_t
     assert isinstance(plan, TrainingPlan)
     assert (plan.env, plan.params, plan.env_steps) == ("CartPole-v1", {"num_envs": 4}, 200_000)
     assert last(assistant, "with 4 envs", [(said[0], "…"), ("what is GAE?", "…")]).plan is None
+
+
+def test_a_question_after_an_order_is_answered_and_changes_nothing(assistant):
+    history = [("train DQN on CartPole", "…")]
+    reply = last(assistant, "SAC temperature", history)
+    assert reply.plan is None and reply.sources[0].path == "papers/sac.md"
+    assert last(assistant, "now PPO", history).plan.algo == "ppo"
+
+
+@pytest.mark.parametrize(("message", "said"), [
+    ("Stop training PPO on CartPole", "Stop button on the Runs page"), ("Resume the PPO run", "rlcore resume"),
+    ("停止训练PPO CartPole", "Ctrl-C"), ("Open the PPO run", "Runs page"), ("Evaluate PPO on CartPole", "evaluate"),
+    ("Use the trained PPO agent", "rl.Player")])
+def test_what_is_to_be_done_to_a_run_is_told_where_to_do_it(assistant, message, said):
+    for history in ([], [("train SAC on Pendulum", "…")]):
+        reply = last(assistant, message, history)
+        assert reply.plan is None and said in reply.text
 
 
 def test_an_empty_question_asks_for_one(assistant):

@@ -112,6 +112,32 @@ def test_where_no_success_was_seen_nothing_contradicts_that_more_exploration_is_
     assert "The return has never moved: exploration" not in names(late)
 
 
+def test_values_beside_no_reward_at_all_run_away_only_if_they_are_large(tmp_path):
+    none = {"algo": "dqn", "env": "FrozenLake-v1", "episode__return": [0.0] * 30, "episode__length": [100.0] * 30}
+    assert "The action values run away" not in names(write_run(tmp_path, **none, value__mean=[0.002] * 30))
+    large = write_run(tmp_path, "large", **none, value__mean=[float(2 ** t) for t in range(30)])
+    assert "The action values run away" in names(large)
+
+
+@pytest.mark.parametrize(("earned", "alpha", "finding"), [
+    (0.3, 5e-5, ""), (1500.0, 5e-5, "Exploration has stopped"), (3e5, 300.0, ""),
+    (1500.0, 300.0, "The temperature grows without end")])
+def test_a_temperature_is_held_against_what_a_step_earns(tmp_path, earned, alpha, finding):
+    curves = {"episode__return": [earned] * 30, "episode__length": [1000.0] * 30, "episode__return_100": [earned] * 30}
+    folder = write_run(tmp_path, algo="sac", env="HalfCheetah-v5", **curves, policy__alpha=[1.0] * 20 + [alpha] * 10)
+    assert names(folder) & {"Exploration has stopped", "The temperature grows without end"} == {finding} - {""}
+
+
+def test_a_run_is_short_only_if_it_was_meant_to_be_or_was_stopped(tmp_path):
+    curve = {"episode__return_100": FLAT, "env_steps": 20_000}
+    assert "The run is short" in names(write_run(tmp_path, **curve))
+    for state, short in (("running", False), ("finished", False), ("stopped", True)):     # on its way; at its target
+        folder = write_run(tmp_path, state, **curve, state=state)
+        spec = yaml.safe_load((folder / "config.yaml").read_text())
+        (folder / "config.yaml").write_text(yaml.safe_dump(spec | {"env_steps": 100_000}))
+        assert ("The run is short" in names(folder)) is short
+
+
 @pytest.mark.parametrize("norms", [[1.0] * 29 + [4e4], [5.0] * 15 + [1e-9] * 15])
 def test_a_gradients_norm_alone_is_no_finding(tmp_path, norms):
     suffering = names(write_run(tmp_path, episode__return_100=FLAT, loss__grad_norm=norms))

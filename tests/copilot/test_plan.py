@@ -9,7 +9,7 @@ import pytest
 
 from copilot import lexicon
 from copilot.plan import Refusal, TrainingPlan, amended, describe, plan_for, plan_from_text, to_row
-from copilot.request import algorithms, base, environments
+from copilot.request import algorithms, base, environments, handles_run
 from copilot.wishes import read_wishes
 from rlcore import catalog
 from rlcore.config import ConfigError, settings
@@ -164,6 +164,50 @@ ORDERS = [
     ("python code for PPO on CartPole", "ppo", "CartPole-v1", {}),
     ("i'd like some code that trains dqn on LunarLander with lr 1e-3", "dqn", "LunarLander-v3",
      {"learning_rate": 1e-3}),
+    ("Write a bot that plays Breakout with DQN", "dqn", "ALE/Breakout-v5", {}),
+    ("Give me a PPO agent for CartPole", "ppo", "CartPole-v1", {}),
+    ("new run: PPO on CartPole, 16 envs", "ppo", "CartPole-v1", {"num_envs": 16}),
+    ("Another run of PPO on CartPole", "ppo", "CartPole-v1", {}),
+    ("Train SAC on Pendulum and plot the results", "sac", "Pendulum-v1", {}),
+    ("Train PPO on CartPole but stop if the loss explodes", "ppo", "CartPole-v1", {}),
+    ("How do I train SAC?", "sac", "Pendulum-v1", {}),
+    ("how can I train with TD3", "td3", "Pendulum-v1", {}),
+    ("How would I train a recurrent PPO agent with LSTM?", "ppo", "CartPole-v1", {"core": "lstm"}),
+    ("怎么用DQN训练", "dqn", "CartPole-v1", {}),
+    ("如何训练SAC", "sac", "Pendulum-v1", {}),
+    ("来一个PPO玩CartPole", "ppo", "CartPole-v1", {}),
+    ("PPO on CartPole reward normalization", "ppo", "CartPole-v1", {"normalize_reward": True}),
+    ("DQN CartPole dueling", "dqn", "CartPole-v1", {"dueling": True}),
+    ("帮我训练好PPO玩CartPole", "ppo", "CartPole-v1", {}),
+    ("评估10回合，训练PPO玩CartPole", "ppo", "CartPole-v1", {"evaluate_episodes": 10}),
+    ("给我一个能玩CartPole的PPO智能体", "ppo", "CartPole-v1", {}),
+    # what is not wanted
+    ("instead of PPO train DQN on CartPole", "dqn", "CartPole-v1", {}),
+    ("Please use A2C rather than PPO for Acrobot", "a2c", "Acrobot-v1", {}),
+    ("Replace PPO with DQN on CartPole", "dqn", "CartPole-v1", {}),
+    ("Don't train PPO on CartPole, train DQN", "dqn", "CartPole-v1", {}),
+    ("Train PPO not on CartPole but on Acrobot", "ppo", "Acrobot-v1", {}),
+    ("No, PPO on CartPole please", "ppo", "CartPole-v1", {}),
+    ("train PPO on CartPole but not with 8 envs, use 4", "ppo", "CartPole-v1", {"num_envs": 4}),
+    ("train PPO on CartPole with 4 envs, not 8", "ppo", "CartPole-v1", {"num_envs": 4}),
+    ("train PPO on CartPole with no more than 8 envs", "ppo", "CartPole-v1", {"num_envs": 8}),
+    ("train DQN on CartPole but not double", "dqn", "CartPole-v1", {"double": False}),
+    ("别用PPO，用A2C训练CartPole", "a2c", "CartPole-v1", {}),
+    ("把PPO换成DQN训练CartPole", "dqn", "CartPole-v1", {}),
+    ("用A2C而不是PPO训练CartPole", "a2c", "CartPole-v1", {}),
+    ("用PPO训练CartPole，不要用8个环境，用16个", "ppo", "CartPole-v1", {"num_envs": 16}),
+    ("训练PPO玩CartPole，学习率0.0005而不是0.001", "ppo", "CartPole-v1", {"learning_rate": 0.0005}),
+    # the return at which to stop
+    ("train PPO on CartPole until it reaches 475", "ppo", "CartPole-v1", {"target_return": 475}),
+    ("train PPO on CartPole, stop at 400", "ppo", "CartPole-v1", {"target_return": 400}),
+    ("train PPO on CartPole until reward > 400", "ppo", "CartPole-v1", {"target_return": 400}),
+    ("train PPO on CartPole until the mean of 100 episodes is at least 450", "ppo", "CartPole-v1",
+     {"target_return": 450}),
+    ("训练PPO玩CartPole直到平均100回合回报达到475", "ppo", "CartPole-v1", {"target_return": 475}),
+    ("用PPO训练CartPole，奖励达到400就停", "ppo", "CartPole-v1", {"target_return": 400}),
+    ("用PPO训练CartPole，到450分就停", "ppo", "CartPole-v1", {"target_return": 450}),
+    ("训练PPO玩CartPole，连续100回合平均450分时停止", "ppo", "CartPole-v1", {"target_return": 450}),
+    ("train PPO on CartPole, end when the mean reward is at least 460", "ppo", "CartPole-v1", {"target_return": 460}),
 ]
 
 
@@ -189,6 +233,15 @@ def test_an_order_becomes_the_plan_it_describes(sentence, algo, env, wanted):
     ("train dqn on cartpole", "with prioritized replay", "dqn", "CartPole-v1", {"prioritized": True}),
     ("用PPO训练CartPole", "改成8个环境", "ppo", "CartPole-v1", {"num_envs": 8}),
     ("用PPO训练CartPole", "学习率0.001", "ppo", "CartPole-v1", {"learning_rate": 1e-3}),
+    ("train ppo on cartpole", "lr 1e-4", "ppo", "CartPole-v1", {"learning_rate": 1e-4}),
+    ("train ppo on cartpole", "replace PPO with DQN", "dqn", "CartPole-v1", {}),
+    ("train ppo on cartpole", "DQN with PER please", "dqn", "CartPole-v1", {"prioritized": True}),
+    ("train ppo on cartpole", "go with A2C", "a2c", "CartPole-v1", {}),
+    ("train ppo on cartpole", "bump the envs to 32", "ppo", "CartPole-v1", {"num_envs": 32}),
+    ("用PPO训练CartPole", "那就DQN吧", "dqn", "CartPole-v1", {}),
+    ("用PPO训练CartPole，学习率1e-3", "学习率不要1e-3，用3e-4", "ppo", "CartPole-v1", {"learning_rate": 3e-4}),
+    ("用PPO训练CartPole", "环境数减到4", "ppo", "CartPole-v1", {"num_envs": 4}),
+    ("用PPO训练CartPole", "同样的设置，换成Acrobot", "ppo", "Acrobot-v1", {}),
 ])
 def test_a_message_after_an_order_changes_what_it_names_and_keeps_the_rest(order, change, algo, env, wanted):
     assert plan_from_text(change) is None
@@ -203,9 +256,19 @@ def test_a_message_after_an_order_changes_what_it_names_and_keeps_the_rest(order
 @pytest.mark.parametrize("message", [
     "thanks", "what is gae?", "why", "it got stuck at 20", "the reward was 200 after 8 episodes", "I have 8 cores",
     "it uses 8 envs by default", "gamma", "prioritized replay", "is 8 envs better?", "that took 3 hours",
+    "explain SAC", "SAC temperature", "show me the SAC objective", "summarize the TD3 paper", "PPO loss function",
+    "A2C values explode", "write the Bellman equation of Rainbow", "gamma 0.99 vs 0.999", "Acrobot reward function",
+    "entropy coefficient 0.01 meaning", "in SAC the temperature is learned", "let me think about PPO", "PPO vs A2C",
+    "cancel the PPO run", "解释SAC", "PPO 过估计", "SAC的原理", "给我讲讲TD3", "写出PPO的损失函数",
+    "Rainbow的组成部分", "A2C 优缺点",
 ])
 def test_other_messages_after_an_order_change_nothing(message):
     assert amended("train dqn on cartpole", message) is None
+
+
+def test_an_algorithm_that_is_no_longer_wanted_gives_way_to_another():
+    plan = plan_for(amended("train ppo on cartpole", "not PPO"))
+    assert (plan.algo, plan.env) == ("dqn", "CartPole-v1")
 
 
 @pytest.mark.parametrize("sentence", [
@@ -253,9 +316,78 @@ def test_other_messages_after_an_order_change_nothing(message):
     "PPO训练CartPole时loss为nan怎么办",
     "LunarLander适合用什么算法训练？",
     "DQN能解决Pendulum吗？",
+    # to be told something
+    "Give me tips for PPO on LunarLander",
+    "Show me papers about PPO on Atari",
+    "Send me a link to the PPO on Atari results",
+    "Write an essay comparing PPO and SAC on Hopper",
+    "I want to understand DQN on Pong",
+    "I need help with PPO on CartPole",
+    "Walk me through DQN on CartPole",
+    "Summarize DQN on Atari",
+    "Compare SAC and TD3 on HalfCheetah",
+    "SAC HalfCheetah score",
+    "Training time of PPO on CartPole",
+    "Sample efficiency of SAC on Hopper",
+    "给些DQN玩Pong的建议",
+    "总结一下DQN在Atari上的结果",
+    "PPO在CartPole上的训练曲线",
+    "SAC在HalfCheetah上的得分",
+    # how one went
+    "PPO on CartPole: return drops after 50k steps",
+    "DQN on Pong - score never rises above -21",
+    "We want to train PPO on CartPole but it crashes",
+    "PPO在CartPole上回报突然下降",
+    "DQN在打砖块上训练了一天没有效果",
+    "Reviewing PPO on CartPole for class",
+    "learning curves: PPO on CartPole",
+    "Hopper SAC baseline numbers",
+    "Rename the PPO run on CartPole",
+    # what is not wanted, and no more
+    "Please no PPO on CartPole",
+    "Never train DQN on Pendulum",
+    "不要训练PPO玩CartPole",
+    # how to do more than to train it
+    "how do I train PPO on my own environment",
+    "怎么训练PPO才能收敛",
 ])
 def test_a_question_is_no_order(sentence):
     assert plan_from_text(sentence) is None
+
+
+@pytest.mark.parametrize(("sentence", "what"), [
+    ("Stop training PPO on CartPole", "stop"), ("Could you cancel the PPO run on CartPole?", "stop"),
+    ("停止训练PPO CartPole", "stop"), ("把PPO CartPole的训练停掉", "stop"), ("Resume the PPO run", "resume"),
+    ("Pick up the DQN training on Pong where it stopped", "resume"), ("恢复上次的PPO训练", "resume"),
+    ("Evaluate PPO on CartPole", "evaluate"), ("评估PPO在CartPole上的表现", "evaluate"),
+    ("Delete my PPO run on CartPole", "delete"), ("Open the PPO run", "open"), ("Plot the PPO run on CartPole", "open"),
+    ("画出PPO在CartPole上的学习曲线", "open"), ("Use the trained PPO agent on CartPole in my own script", "play"),
+    ("把训练好的PPO用在CartPole上", "play"),
+    ("Start a PPO run on CartPole", ""), ("train PPO on CartPole and stop at 400", ""), ("How do I stop the run?", ""),
+    ("open a PPO run on CartPole", ""), ("训练PPO玩CartPole，达到400分停止", ""),
+])
+def test_what_is_to_be_done_to_a_run_that_is_there_is_no_order_for_a_new_one(sentence, what):
+    assert handles_run(sentence) == what
+    assert not what or plan_from_text(sentence) is None
+
+
+@pytest.mark.parametrize(("sentence", "algo", "env", "note"), [
+    ("Train an agent on CartPole, not PPO", "dqn", "CartPole-v1", "PPO is not wanted; DQN is the next choice here."),
+    ("Use anything but PPO on CartPole", "dqn", "CartPole-v1", "PPO is not wanted"),
+    ("Train an agent on Pendulum, not SAC or TD3", "ppo", "Pendulum-v1", "SAC is not wanted"),
+    ("除了PPO以外的算法训练CartPole", "dqn", "CartPole-v1", "PPO is not wanted"),
+    ("train PPO on anything but CartPole", "ppo", "Acrobot-v1", "No environment was named"),
+])
+def test_what_is_not_wanted_is_not_chosen_for_want_of_another(sentence, algo, env, note):
+    plan = plan_from_text(sentence)
+    assert (plan.algo, plan.env) == (algo, env)
+    assert note in plan.notes[0]
+
+
+@pytest.mark.parametrize("said", [
+    "do not use the GPU", "without a GPU", "no GPU", "avoiding the GPU", "I don't have a GPU", "不用GPU", "没有GPU"])
+def test_who_wants_no_gpu_is_not_told_how_to_use_one(said):
+    assert plan_from_text(f"train PPO on CartPole, {said}").notes == ()
 
 
 REFUSALS = [
@@ -412,7 +544,20 @@ NOTES = [
     ("train DQN on CartPole with clip 0.2", "clip=0.2 is left out: DQN has no such setting"),
     ("train PPO on CartPole, foo=3", "Not understood, left out: foo=3"),
     ("train PPO on CartPole for 5 minutes", "left out: 5 minutes"),
-    ("train PPO on CartPole with lr 1e-3, then lr 1e-4", "left out: 1e-4"),
+    ("train PPO on CartPole, stop after 2 hours", "left out: 2 hours"),
+    ("train PPO on CartPole with early stopping patience 5", "left out: patience 5"),
+    ("train PPO on CartPole with patience 3 and 4 envs", "left out: patience 3."),
+    ("训练PPO玩CartPole，损失小于0.1时停止", "left out: 0.1"),
+    ("train PPO on CartPole, stop if there is no improvement for 10 evaluations", "left out: 10 evaluations"),
+    ("train PPO on CartPole until the loss is below 0.01", "left out: loss is below 0.01"),
+    ("train PPO on CartPole until the entropy is 0.1", "left out: entropy is 0.1"),
+    ("train PPO on CartPole until 90% success", "left out: 90%"),
+    ("训练PPO玩CartPole，2小时后停止", "left out: 2小时"),
+    ("训练PPO玩CartPole，三小时后停止", "left out: 三小时"),
+    ("用PPO训练CartPole，直到成功率90%", "left out: 90%"),
+    ("train PPO on CartPole but not with 8 envs", "left out: not 8 envs"),
+    ("用PPO训练CartPole，不要用8个环境", "left out: not 8个环境"),
+    ("train PPO on CartPole with lr 1e-3, then lr 1e-4", "left out: lr 1e-4"),
     ("train DQN on BitFlip", "hindsight=0.8, because chance hardly ever reaches a goal here"),
     ("train PPO on BitFlip", "Without it next to nothing is learned here."),
     ("train DQN on CartPole with 10 bits", "left out: 10 bits"),
@@ -443,6 +588,7 @@ def test_nothing_is_dropped_without_a_word(sentence, note):
     plan = plan_for(sentence)
     assert isinstance(plan, TrainingPlan), plan
     assert any(note in said for said in plan.notes), plan.notes
+    assert plan.target_return is None
 
 
 def test_a_number_of_minibatches_that_nobody_asked_for_gives_way(monkeypatch):
@@ -519,12 +665,29 @@ def test_every_setting_is_understood_under_its_own_name(name):
     ("100k steps", 100_000), ("2M timesteps", 2_000_000), ("1.5m frames", 1_500_000), ("3e6 steps", 3_000_000),
     ("250,000 env steps", 250_000), ("1_000_000 steps", 1_000_000), ("half a million steps", 500_000),
     ("two hundred thousand steps", 200_000), ("steps: 40k", 40_000), ("10^6 steps", 1_000_000),
-    ("１０００ steps", 1_000),
+    ("１０００ steps", 1_000), ("1 000 000 steps", 1_000_000), ("128\u202f000 steps", 128_000),
+    ("1.000.000 steps", 1_000_000), ("3×10⁵ steps", 300_000), ("2,5e5 steps", 250_000),
+    ("5 hundred thousand steps", 500_000),
+    ("twenty five thousand steps", 25_000), ("one hundred and fifty thousand steps", 150_000),
+    ("a quarter of a million steps", 250_000), ("three quarters of a million steps", 750_000),
+    ("one and a half million steps", 1_500_000), ("thirty thousand steps", 30_000),
+    ("one million five hundred thousand steps", 1_500_000), ("twelve hundred steps", 1_200),
+    ("1万5千步", 15_000), ("一点五百万步", 1_500_000), ("1亿5000万步", 150_000_000), ("一百二十万步", 1_200_000),
     ("1000万步", 10_000_000), ("五十万步", 500_000), ("一千五百步", 1_500), ("两百万步", 2_000_000), ("3千步", 3_000),
     ("1亿步", 100_000_000),
 ])
 def test_numbers_in_figures_words_and_chinese(said, steps):
     assert plan_from_text(f"train PPO on CartPole, {said}").env_steps == steps
+
+
+@pytest.mark.parametrize(("said", "params"), [
+    ("lr 0,001", {"learning_rate": 0.001}), ("lr=2.5e−4", {"learning_rate": 2.5e-4}),
+    ("lr 2.5×10⁻⁴", {"learning_rate": 2.5e-4}), ("lr 1e–4", {"learning_rate": 1e-4}),
+    ("hidden 64,64", {"hidden": [64, 64]}), ("hidden [0,1]", None), ("seed 5, 16 envs", {"num_envs": 16}),
+])
+def test_decimal_commas_and_typeset_minus_signs_are_read_and_lists_are_left_alone(said, params):
+    plan = plan_from_text(f"train PPO on CartPole, {said}")
+    assert isinstance(plan, Refusal) if params is None else plan.params == params
 
 
 # ---------------------------------------------------------------- a plan holds what it says
@@ -609,6 +772,8 @@ HOSTILE = [
     "train PPO on CartPole with 1e999 steps",
     "train PPO on CartPole with 9999999999999999999999 steps",
     "train PPO on CartPole with 10^9999999 envs",
+    "train PPO on CartPole with 1e307 envs and horizon 1e307",
+    "train PPO on CartPole with 1e17 envs and horizon 1e17",
     "train PPO on ../../etc/passwd-v1",
     "train PPO on CartPole \x00\x1b[31m \u202e |table|",
 ]

@@ -26,6 +26,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--index", type=Path, default=here / ".index", help="folder of the index made from them")
     parser.add_argument("--documents", type=Path, help="folder of your collections (default: the folder of the index)")
     parser.add_argument("--models", type=Path, default=here / "models", help="folder of language models")
+    parser.add_argument("--llm", default="builtin", metavar="SPEC", help="who writes the answers at first, as for "
+                                                                         "rl-copilot ask (default: builtin)")
+    parser.add_argument("--embedder", default="minilm", metavar="SPEC",
+                        help="minilm, a sentence-transformers FOLDER, or instructor:FOLDER")
+    parser.add_argument("--reranker", type=Path, metavar="FOLDER",
+                        help="a cross-encoder that reads the best passages again with the question: better, slower")
     parser.add_argument("--conversations", type=Path, default=here / "conversations.sqlite",
                         help="file that keeps your conversations")
     return parser.parse_args()
@@ -34,17 +40,23 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Serve the pages; the index is opened behind them."""
     chosen = arguments()
+    from copilot.embed import open_embedder
+    from copilot.llms.choose import open_answerer
+    from copilot.rerank import CrossEncoder
     from gui.desk import Desk
     from gui.server import run
     from gui.service import Library, Places
-    from rlcore.config import ConfigError
+    from rlcore.config import ConfigError, MissingExtra
 
     places = Places(chosen.runs, chosen.models, chosen.documents or chosen.index, chosen.conversations)
-    library = Library(partial(Desk.open, chosen.corpus, chosen.index, places.documents, places.runs))
     try:
+        reranker = CrossEncoder(chosen.reranker) if chosen.reranker else None
+        library = Library(partial(
+            Desk.open, chosen.corpus, chosen.index, places.documents, places.runs, open_embedder(chosen.embedder),
+            reranker, open_answerer(chosen.llm), chosen.llm.strip()))
         run(library, places, chosen.host, chosen.port, say=partial(print, flush=True),
             open_browser=not chosen.no_browser)
-    except (OSError, ConfigError) as error:     # no port, no such address, or conversations that cannot be read
+    except (OSError, ConfigError, MissingExtra) as error:  # no port, or what was asked for is not there or unreadable
         raise SystemExit(str(error)) from None
     except KeyboardInterrupt:              # Ctrl-C is how a person ends it
         return

@@ -8,7 +8,7 @@ import re
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from copilot.chunk import Chunk, facts, split, statements
@@ -18,6 +18,7 @@ from copilot.words import spaced
 from rlcore.config import ConfigError
 
 FORMAT = 3                         # raise it when what a build writes changes
+_BATCH = 4096                      # texts that get their vectors in one transaction
 SEARCHED = 2                       # of a chunk's vectors, those that are searched: the passage's and its heading's
 _STATEMENT = 300                   # characters of a table or a listing that say what it is about
 
@@ -59,9 +60,11 @@ class Stamp:
 
 
 def build_index(
-    documents: Sequence[Document], embedder: Embedder, build: Path, old: Path | None, progress: Progress,
+    documents: Sequence[Document], embedder: Embedder, build: Path, progress: Progress,
 ) -> None:
-    """Write the whole index into the new folder `build`; texts that the `old` index holds are not embedded again.
+    """Write the whole index into the new folder `build`; texts that an index beside it holds are not embedded again.
+
+    So what a build that was killed has embedded is not lost, nor is it by another embedder's build in between.
 
     Raises:
         ConfigError: the pages have no text.
@@ -72,15 +75,22 @@ def build_index(
     stamp = Stamp.of(documents, embedder)
     entries = {(place, slot): text for place, (page, chunk) in enumerate(chunks)
                for slot, text in enumerate(embedded_texts(page, chunk))}
-    vectors = _vectors(sorted(set(entries.values())), embedder, old, progress)
-    progress(0.95, "Writing the index")
+    texts = {_hash(text): text for text in entries.values()}
+    held = {key: vector for other in build.parent.glob("build-*") for key, vector in _held(other, embedder).items()
+            if key in texts}
     build.mkdir()
-    with closing(sqlite3.connect(build / "index.sqlite")) as sql, sql:
+    with closing(sqlite3.connect(build / "index.sqlite")) as sql:
         sql.executescript(_SCHEMA)
-        _write_chunks(sql, documents, chunks)
-        sql.executemany("INSERT INTO vectors VALUES (?, ?)", vectors.items())
-        sql.executemany("INSERT INTO entries VALUES (?, ?, ?)", [(*key, _hash(text)) for key, text in entries.items()])
-        sql.execute("INSERT INTO meta VALUES ('stamp', ?)", (json.dumps(asdict(stamp)),))
+        with sql:
+            _write_stamp(sql, replace(stamp, corpus=""))       # what follows may be cut off
+            sql.executemany("INSERT INTO vectors VALUES (?, ?)", held.items())
+        _write_vectors(sql, {key: text for key, text in texts.items() if key not in held}, embedder, progress)
+        progress(0.95, "Writing the index")
+        with sql:
+            _write_chunks(sql, documents, chunks)
+            sql.executemany("INSERT INTO entries VALUES (?, ?, ?)", [
+                (*key, _hash(text)) for key, text in entries.items()])
+            _write_stamp(sql, stamp)
     progress(1.0, "Index ready")
 
 
@@ -96,18 +106,33 @@ def embedded_texts(page: Document, chunk: Chunk) -> list[str]:
     return [f"{trail}{also}\n{body}", (page.title, *chunk.heading_path)[-1], *said]
 
 
-def _vectors(texts: Sequence[str], embedder: Embedder, old: Path | None, progress: Progress) -> dict[str, bytes]:
-    """The vector of every text by the text's hash, from the old index where it has them."""
-    stamp = Stamp.read(old) if old else None
-    known: dict[str, bytes] = {}
-    if old and stamp and stamp.embedder == embedder.identity:
-        with closing(sqlite3.connect(old / "index.sqlite")) as sql, suppress(sqlite3.DatabaseError):
-            known = dict(sql.execute("SELECT hash, vector FROM vectors"))      # it only saves time
-    missing = [text for text in texts if _hash(text) not in known]
-    if missing:
-        fresh = embedder.encode_documents(missing, lambda done, text: progress(0.95 * done, text))
-        known |= {_hash(text): vector.tobytes() for text, vector in zip(missing, fresh, strict=True)}
-    return {key: known[key] for key in map(_hash, texts)}
+def _write_vectors(sql: sqlite3.Connection, texts: dict[str, str], embedder: Embedder, progress: Progress) -> None:
+    """The vectors of texts by their hash, some at a time, so that little is lost if the process is killed."""
+    hashes, parts = list(texts), -(-len(texts) // _BATCH)
+    for part in range(parts):
+        some = hashes[part::parts]     # of all lengths, so that all parts take about the same time
+
+        def told(done: float, _text: str, part: int = part) -> None:
+            share = (part + done) / parts
+            progress(0.95 * share, f"Reading the corpus: {share:.0%} of {len(hashes):,} texts")
+
+        vectors = embedder.encode_documents([texts[key] for key in some], told)
+        with sql:
+            sql.executemany("INSERT INTO vectors VALUES (?, ?)", [
+                (key, vector.tobytes()) for key, vector in zip(some, vectors, strict=True)])
+
+
+def _held(build: Path, embedder: Embedder) -> dict[str, bytes]:
+    """The vectors that a build has of this embedder, by the hash of their text; it may be unfinished or damaged."""
+    stamp = Stamp.read(build)
+    if stamp and stamp.embedder == embedder.identity:
+        with closing(sqlite3.connect(build / "index.sqlite")) as sql, suppress(sqlite3.DatabaseError):
+            return dict(sql.execute("SELECT hash, vector FROM vectors"))       # they only save time
+    return {}
+
+
+def _write_stamp(sql: sqlite3.Connection, stamp: Stamp) -> None:
+    sql.execute("INSERT OR REPLACE INTO meta VALUES ('stamp', ?)", (json.dumps(asdict(stamp)),))
 
 
 def _write_chunks(sql: sqlite3.Connection, documents: Sequence[Document], chunks: Paged) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from copilot import store
 from copilot.embed import Embedder, Progress
-from copilot.index import alone
+from copilot.index import Busy, alone
 from copilot.ingest.child import Read, Reader
 from copilot.ingest.text import Unreadable
 from copilot.ingest.walk import Seen, walk
@@ -32,6 +32,8 @@ from rlcore.config import ConfigError
 _FILES = 32                        # in one transaction
 _READING = 0.3                     # share of the progress bar until all files are read
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+# Reasons of `ingest.child` that a faster or larger computer, or the same one when it is less busy, would not give.
+_PASSING = re.compile(r"took longer|needs more than .* of memory|ended the process|\(MemoryError\)")
 
 
 @dataclass(frozen=True)
@@ -127,12 +129,23 @@ class Collection:
             return self._updated(embedder, progress or _silent)
 
     def ready(self, embedder: Embedder, progress: Progress | None = None) -> None:
-        """Make the vectors that are missing, all of them if another embedder made them. Files are not looked at."""
+        """Make the vectors that are missing, all of them if another embedder made them. Files are not looked at.
+
+        While somebody else makes them, those that are there have to do.
+
+        Raises:
+            Busy: somebody else changes it, and its vectors are another embedder's.
+        """
         with store.opened(self.folder) as sql:
-            done = store.meta(sql, "embedder") == embedder.identity and not store.pending(sql)
-        if not done:
-            with alone(self.folder):
+            ours = store.meta(sql, "embedder") in ("", embedder.identity)
+            if ours and not store.pending(sql):
+                return
+        try:
+            with alone(self.folder, wait_s=0):
                 self._finish(embedder, progress or _silent)
+        except Busy:
+            if not ours:
+                raise
 
     def remove(self, paths: Sequence[Path]) -> int:
         """Remove files or folders, and take them in no more; how many files that were.
@@ -158,8 +171,8 @@ class Collection:
         return removed
 
     def delete(self) -> None:
-        """Remove the whole collection; the files that it was made from stay."""
-        with alone(self.folder):
+        """Remove the whole collection, unless somebody else changes it now; the files that it was made from stay."""
+        with alone(self.folder, wait_s=0):
             gone = self.folder.with_name(f".removed-{uuid.uuid4().hex[:12]}")
             self.folder.rename(gone)       # one step: it is there, or it is not
         shutil.rmtree(gone, ignore_errors=True)
@@ -238,11 +251,16 @@ def _planned(seen: Mapping[str, Seen], known: Mapping[str, File]) -> Iterator[Fi
         original = originals.setdefault(file.hash, one.path) if file.hash else one.path
         if original != one.path:
             file = replace(file, reason=f"has the same content as {original}")
-        elif old and file.hash and file.hash == old.hash and old.state != "left":
+        elif old and file.hash and file.hash == old.hash and _settled(old):
             file = replace(file, state=old.state, reason=old.reason)
         elif file.hash:
             file = replace(file, state="")
         yield file
+
+
+def _settled(file: File) -> bool:
+    """Whether a file would fare the same if it were read again."""
+    return file.state == "taken" or (file.state == "refused" and not _PASSING.search(file.reason))
 
 
 def _hashed(file: File) -> File:

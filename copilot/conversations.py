@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from copilot.assistant import Reply, Source
 from copilot.llms.base import Use
+from copilot.plan import Refusal, TrainingPlan
 from copilot.words import content_words, spaced
 from rlcore.config import ConfigError
 
@@ -34,7 +35,7 @@ CREATE TABLE conversations (id TEXT PRIMARY KEY, title TEXT NOT NULL, created RE
 CREATE TABLE turns (
     id INTEGER PRIMARY KEY, conversation TEXT NOT NULL REFERENCES conversations ON DELETE CASCADE,
     asked REAL NOT NULL, question TEXT NOT NULL, answer TEXT NOT NULL, sources TEXT NOT NULL,
-    abstained INTEGER NOT NULL, answerer TEXT NOT NULL, context TEXT);
+    abstained INTEGER NOT NULL, answerer TEXT NOT NULL, context TEXT, plan TEXT);
 CREATE INDEX turns_of ON turns (conversation, id);
 CREATE TABLE feedback (
     turn INTEGER PRIMARY KEY REFERENCES turns ON DELETE CASCADE,
@@ -42,7 +43,7 @@ CREATE TABLE feedback (
 CREATE VIRTUAL TABLE words USING fts5 (question, answer, tokenize = 'porter unicode61');
 CREATE TRIGGER forget AFTER DELETE ON turns BEGIN DELETE FROM words WHERE rowid = old.id; END;
 """
-_TURN = "turns.id, question, answer, sources, abstained, answerer, asked, context, thumb, note"
+_TURN = "turns.id, question, answer, sources, abstained, answerer, asked, context, plan, thumb, note"
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Turn:
     answerer: str                  # who wrote it, as `--llm` names it
     asked: float                   # unix time
     context: Use | None = None     # if a language model wrote it
+    plan: TrainingPlan | Refusal | None = None     # what it came to, if it ordered a run
     feedback: Feedback | None = None
 
 
@@ -97,8 +99,9 @@ class Conversations:
                     for statement in _statements(_TABLES):
                         sql.execute(statement)
                     sql.execute(f"PRAGMA user_version = {FORMAT}")
-                elif version == FORMAT and "context" not in _columns(sql):
-                    sql.execute("ALTER TABLE turns ADD COLUMN context TEXT")   # who made it without goes on to read it
+                for column in ("context", "plan") if version == FORMAT else ():
+                    if column not in _columns(sql):
+                        sql.execute(f"ALTER TABLE turns ADD COLUMN {column} TEXT")     # who has none goes on to read it
         except sqlite3.DatabaseError as error:
             raise ConfigError(f"'{path}' holds no conversations ({error}). Move it away; a new one is made.") from None
         if version > FORMAT:
@@ -115,13 +118,13 @@ class Conversations:
         """Append a finished turn; its id. The first question names a conversation that has no title."""
         now = time.time()
         sources = json.dumps([asdict(source) for source in reply.sources], ensure_ascii=False)
-        context = json.dumps(asdict(reply.context)) if reply.context else None
+        context, plan = (json.dumps(asdict(one)) if one else None for one in (reply.context, reply.plan))
         with self._writing() as sql:
             title = self._title_of(sql, conversation)
             turn = sql.execute(
-                "INSERT INTO turns (conversation, asked, question, answer, sources, abstained, answerer, context) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (conversation, now, question, reply.text, sources, reply.abstained, answerer, context)).lastrowid
+                "INSERT INTO turns (conversation, asked, question, answer, sources, abstained, answerer, context, "
+                "plan) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (conversation, now, question, reply.text, sources, reply.abstained, answerer, context, plan)).lastrowid
             sql.execute("INSERT INTO words (rowid, question, answer) VALUES (?, ?, ?)",
                         (turn, spaced(question), spaced(reply.text)))
             sql.execute("UPDATE conversations SET changed = ?, title = ? WHERE id = ?",
@@ -290,10 +293,21 @@ def _title(text: str) -> str:
 
 
 def _turn(row: Sequence[Any]) -> Turn:
-    key, question, answer, sources, abstained, answerer, asked, context, thumb, note = row
+    key, question, answer, sources, abstained, answerer, asked, context, plan, thumb, note = row
     return Turn(key, question, answer, tuple(Source(**source) for source in json.loads(sources)), bool(abstained),
-                answerer, asked, Use(**json.loads(context)) if context else None,
+                answerer, asked, Use(**json.loads(context)) if context else None, _plan(plan),
                 Feedback(thumb, note) if thumb else None)
+
+
+def _plan(kept: str | None) -> TrainingPlan | Refusal | None:
+    """A plan as it was kept; None if there was none, or if it cannot be run any more."""
+    if kept is None:
+        return None
+    held = json.loads(kept)
+    try:
+        return Refusal(**held) if "reason" in held else TrainingPlan(**held | {"notes": tuple(held["notes"])})
+    except (ConfigError, TypeError):
+        return None
 
 
 def listed(sources: Sequence[Source]) -> str:

@@ -34,7 +34,7 @@ from copilot.words import spaced
 from rlcore.config import ConfigError
 
 _MANY = 500                        # values in one SQL statement
-_WAIT_S = 900                      # how long to wait for another process that builds the same index
+_WAIT_S = 900                      # for another process that changes the same index or collection
 FIELDS = (1.0, 1.0, 1.0, 1.0)      # weights of title, heading, aliases and body in BM25; others gained nothing
 
 _Value = TypeVar("_Value")
@@ -42,6 +42,10 @@ _Value = TypeVar("_Value")
 
 class Damaged(ConfigError):
     """A stored index that cannot be used."""
+
+
+class Busy(ConfigError):
+    """Another process changes an index or a collection."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +194,7 @@ def open_index(corpus: Path, folder: Path, embedder: Embedder, progress: Progres
     """The index of the corpus as it is now; built, repaired or brought up to date if need be.
 
     Raises:
-        ConfigError: the corpus is missing or empty, or a page cannot be read.
+        ConfigError: the corpus is missing or empty, a page cannot be read, or another process does not let go of it.
     """
     documents = load(corpus)
     with alone(folder):
@@ -199,18 +203,26 @@ def open_index(corpus: Path, folder: Path, embedder: Embedder, progress: Progres
             with suppress(Damaged):    # then it is built again, from the vectors that SQLite still has
                 return _attach(current)
         fresh = folder / f"build-{uuid.uuid4().hex[:12]}"
-        build_index(documents, embedder, fresh, current, progress or (lambda _done, _text: None))
+        build_index(documents, embedder, fresh, progress or (lambda _done, _text: None))
         index = _attach(fresh)
         _point(folder, fresh, keep=current)
         return index
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """One process at a time. The system lets go of SQLite's lock when its holder dies."""
+def alone(folder: Path, wait_s: float = _WAIT_S) -> Iterator[None]:
+    """One process at a time changes a folder. The system lets go of SQLite's lock when its holder dies.
+
+    Raises:
+        Busy: another one has not let go in time.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(folder / "lock", timeout=_WAIT_S, isolation_level=None)) as gate:
-        gate.execute("BEGIN EXCLUSIVE")
+    with closing(sqlite3.connect(folder / "lock", timeout=wait_s, isolation_level=None)) as gate:
+        try:
+            gate.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            raise Busy(f"'{folder.name}' is being changed by somebody else ({error}). "
+                       "Try again when that has ended.") from None
         yield
 
 

@@ -22,11 +22,12 @@ import numpy as np
 
 from copilot import store
 from copilot.build import SEARCHED
-from copilot.chunk import Chunk
+from copilot.chunk import Chunk, statements
 from copilot.collection import Collection
 from copilot.corpus import Document
 from copilot.embed import Embedder, Progress, Vectors
 from copilot.index import FIELDS, Closeness, Damaged, Index, Words, by_place, nearest, runs
+from rlcore.config import ConfigError
 
 _SPAN = 2**40                      # places of one part of the library
 _PHRASE = re.compile(r'"(?:[^"]|"")*"')
@@ -42,13 +43,16 @@ class Chunks(Protocol):
 
 
 class CollectionIndex(Words):
-    """An open collection, searched like an `Index`. Chunks are named by their place, which is never used again."""
+    """An open collection, searched like an `Index`. Chunks are named by their place, which is never used again.
 
-    def __init__(self, folder: Path):
-        self._folder = folder
+    embedder    identity of the one that encodes the questions
+    """
+
+    def __init__(self, folder: Path, embedder: str):
+        self._folder, self._embedder = folder, embedder
         super().__init__(store.connect(folder))
         self._version = -1
-        self._made = ("", 0)           # the embedder of the vectors in memory, and the place from which on they are
+        self._last = 0                 # the place behind which vectors are in memory
         self._fresh: Any = None        # [entries, dim], bfloat16
         self._fresh_places = np.zeros(0, np.int64)     # of each entry
         self._chunks: dict[int, Chunk] = {}    # those read so far: a place never gets another chunk
@@ -60,7 +64,11 @@ class CollectionIndex(Words):
         self.refresh()
 
     def refresh(self) -> None:
-        """See the collection as it is now; until the next call it stays so."""
+        """See the collection as it is now; until the next call it stays so.
+
+        Raises:
+            ConfigError: its vectors are another embedder's by now.
+        """
         with self._lock:
             if self._sql.in_transaction:
                 self._sql.execute("COMMIT")
@@ -69,8 +77,8 @@ class CollectionIndex(Words):
             if len(self._chunks) > _CACHED:
                 self._chunks = {}
             if version != self._version:
-                self._version = version
                 self._load()
+                self._version = version
 
     @property
     def size(self) -> int:
@@ -111,16 +119,21 @@ class CollectionIndex(Words):
         return list(self.nearest(vector, limit))
 
     def closeness(self, vector: Vectors, places: Iterable[int]) -> dict[int, Closeness]:
-        """The exact cosine similarities of given chunks to a query."""
-        rows = [row for some in runs(list(places)) for row in self._rows(
+        """The exact cosine similarities of given chunks to a query; 0 for one that has no vectors yet."""
+        wanted = list(places)
+        rows = [row for some in runs(wanted) for row in self._rows(
             f"SELECT place, vectors FROM vectors WHERE place IN ({','.join('?' * len(some))})", *some)]
-        if not rows:
-            return {}
         vectors, size = store.vectors_of(b"".join(blob for _, blob in rows), len(vector)), 2 * len(vector)
-        return by_place([(place, len(blob) // size) for place, blob in rows], vectors @ vector)
+        close = by_place([(place, len(blob) // size) for place, blob in rows], vectors @ vector)
+        return close | {place: Closeness(0.0, 0.0, tuple(0.0 for _ in statements(self.chunk(place).text)))
+                        for place in wanted if place not in close}
 
     def _load(self) -> None:
         """What is kept in memory: the vectors that Chroma lacks, and from now on how many chunks have which word."""
+        made = store.meta(self._sql, "embedder")
+        if made not in ("", self._embedder):
+            raise ConfigError(f"The collection '{self._folder.name}' now has the vectors of {made}, and questions are "
+                              f"encoded by {self._embedder}. Open it again to have its vectors made again.")
         self._size, self._counts = store.size(self._sql), {}
         snapshot = store.snapshot(self._sql)
         self._load_fresh(snapshot.last if snapshot else 0)
@@ -138,9 +151,8 @@ class CollectionIndex(Words):
         """The vectors behind a place: those that are already here stay, the others are read."""
         import torch
 
-        made = (store.meta(self._sql, "embedder"), last)
         now = np.array(self._sql.execute("SELECT place FROM vectors WHERE place > ?", (last,)).fetchall(), np.int64)
-        held = np.isin(self._fresh_places, now) if made == self._made else np.zeros(len(self._fresh_places), bool)
+        held = np.isin(self._fresh_places, now) if last == self._last else np.zeros(len(self._fresh_places), bool)
         new = np.setdiff1d(now, self._fresh_places[held]).tolist()
         places, dim = self._fresh_places[held], int(store.meta(self._sql, "dim") or 1)
         fresh = torch.empty(len(places) + SEARCHED * len(new), dim, dtype=torch.bfloat16)
@@ -154,7 +166,7 @@ class CollectionIndex(Words):
                 (2 * dim * SEARCHED, *some)).fetchall()
             start, end = end, end + SEARCHED * len(some)
             fresh[start:end] = torch.from_numpy(store.vectors_of(b"".join(blob for blob, in rows), dim))
-        self._made, self._fresh = made, fresh
+        self._last, self._fresh = last, fresh
         self._fresh_places = np.concatenate([places, np.repeat(np.array(new, np.int64), SEARCHED)])
 
     def _attached(self, folder: Path) -> Any:
@@ -183,10 +195,11 @@ def open_collection(collection: Collection, embedder: Embedder, progress: Progre
 
     Raises:
         Damaged: it cannot be read.
+        ConfigError: somebody gives it another embedder's vectors.
     """
     collection.ready(embedder, progress)
     try:
-        return CollectionIndex(collection.folder)
+        return CollectionIndex(collection.folder, embedder.identity)
     except sqlite3.DatabaseError as error:
         raise store.damaged(collection.folder, error) from error
 

@@ -52,14 +52,18 @@ class Turn:
 
 
 def told(kept: Kept) -> Turn:
-    """A turn as it was kept. The plan that its question asks for is made again."""
-    reply = Reply(kept.answer, kept.sources, kept.abstained, True, plan_from_text(kept.question), kept.context)
+    """A turn as it was kept."""
+    reply = Reply(kept.answer, kept.sources, kept.abstained, True, kept.plan, kept.context)
     return Turn(kept.question, reply, id=kept.id, answerer=kept.answerer, feedback=kept.feedback)
 
 
 def answer(question: str, turns: Sequence[Turn], library: Library, collections: Sequence[str] = ()) -> Iterator[Turn]:
     """The turn as it grows: waits for the index, then streams the reply. Every reason not to answer is said."""
-    turn, halts = Turn(question), library.halts
+    text = question.encode(errors="replace").decode()
+    turn, halts = Turn(text), library.halts
+    if text != question:
+        yield replace(turn, error="The question has half of a character, such as of an emoji. Ask again without it.")
+        return
     if library.status.state == "failed":
         library.start()                    # whatever was in the way may be gone
     for status in library.wait():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import filecmp
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import chain
+from itertools import count as numbers
 from pathlib import Path
 from typing import Any
 
@@ -109,8 +112,15 @@ def kept(places: Places, name: str, uploaded: Sequence[str]) -> list[Path]:
     moved = []
     for file in map(Path, uploaded):
         folder.mkdir(parents=True, exist_ok=True)
-        moved.append(Path(shutil.move(file, folder / file.name)))
+        moved.append(Path(shutil.move(file, _place(file, folder))))
     return moved
+
+
+def _place(file: Path, folder: Path) -> Path:
+    """Where a file goes in a folder: in no other file's place, of which there may be one of its name."""
+    names = chain([file.name], (f"{file.stem}-{number}{file.suffix}" for number in numbers(2)))
+    return next(place for place in map(folder.joinpath, names)
+                if not place.exists() or filecmp.cmp(file, place, shallow=False))
 
 
 def add(library: Library, places: Places, task: Task, name: str, path: str, uploaded: Sequence[str]) -> str:
@@ -119,10 +129,11 @@ def add(library: Library, places: Places, task: Task, name: str, path: str, uplo
         return "Give the path of a file or folder, or choose files."
     try:
         collection(places.documents, name, new=True)
-        paths = [*([Path(path.strip()).expanduser()] if path.strip() else []), *kept(places, name, uploaded)]
-    except (ConfigError, OSError) as error:
+        given = [Path(path.strip()).expanduser()] if path.strip() else []
+    except (ConfigError, RuntimeError) as error:   # RuntimeError: there is no such user's home
         return str(error)
-    return _begin(library, task, lambda desk, report: f"{name}: {desk.add(name, paths, report)}")
+    return _begin(library, task, lambda desk, report: (
+        f"{name}: {desk.add(name, [*given, *kept(places, name, uploaded)], report)}"))
 
 
 def update(library: Library, task: Task, name: str) -> str:

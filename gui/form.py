@@ -72,7 +72,7 @@ def value_of(item: Setting, text: str) -> Any:
 def _whole(item: Setting, text: str) -> int:
     match = _COUNT.fullmatch(text)
     number = float(re.sub(r"[_, ]", "", match[1])) * _SCALE[match[2].lower()] if match else float("nan")
-    if number != number or number != int(number):
+    if not number.is_integer():            # nor is what is too large for a float
         usual = text_of(item.default) or "1"
         raise ConfigError(f"{item.name} must be a whole number, not '{text}'. For example {usual}.")
     return int(number)

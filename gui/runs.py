@@ -95,6 +95,8 @@ def _run_makers(run: Run, look: Look, jobs: Jobs) -> Makers:
 
 def act(root: Path, run_id: str, action: Callable[[Path], object]) -> str:
     """Do something to a run; the result is a notice with the reason if it could not be done."""
+    if not (root / run_id).is_dir():
+        return notice(f"{run_id} is not there any more: its folder was deleted or moved.", "bad")
     try:
         action(root / run_id)
     except (ConfigError, OSError) as error:

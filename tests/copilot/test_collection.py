@@ -5,7 +5,8 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from copilot import store
 from copilot.assistant import Assistant
 from copilot.collection import Collection, collection, collections
 from copilot.index import Damaged, open_index, quoted
+from copilot.ingest.child import Read, Reader
+from copilot.ingest.text import Unreadable
 from copilot.library import CollectionIndex, Library, open_collection
 from copilot.retrieve import Retriever
 from rlcore.config import ConfigError
@@ -75,7 +78,7 @@ def test_a_file_that_moved_is_not_embedded_again(own, notes):
 def test_a_file_that_is_gone_is_gone_from_every_search(own, notes):
     (notes / "robot.md").unlink()
     assert updated(own) == (0, 1, 2, 0)
-    index = CollectionIndex(own.folder)
+    index = CollectionIndex(own.folder, "words-1")
     assert index.match(quoted("torque"), 5) == {}
     assert all("torque" not in index.chunk(place).text
                for place in index.near(WordEmbedder().encode_query("torque limit of the joints"), 50))
@@ -163,7 +166,7 @@ def test_another_embedder_never_meets_the_vectors_of_the_first(own):
 
 
 def test_an_open_collection_sees_at_the_next_question_what_another_process_did(own, notes):
-    index = CollectionIndex(own.folder)
+    index = CollectionIndex(own.folder, "words-1")
     (notes / "new.md").write_text("# News\n\nThe zebra escaped.\n")
     own.update(WordEmbedder())
     assert index.match(quoted("zebra"), 5) == {}       # until then, all that it says belongs together
@@ -171,6 +174,66 @@ def test_an_open_collection_sees_at_the_next_question_what_another_process_did(o
     index.refresh()
     assert [len(index.match(quoted("zebra"), 5))] == index.having([quoted("zebra")]) == [1]
     assert index.near(WordEmbedder().encode_query("zebra escaped"), 5)
+
+
+def test_while_somebody_changes_a_collection_what_has_vectors_is_searched(own, notes, assistant):
+    (notes / "fast.md").write_text("# Speed of Wally\n\nWally drives at most 3 m/s in the laboratory.\n")
+    with pytest.raises(KeyboardInterrupt):
+        own.update(Cut())
+    with held(own):
+        index = open_collection(own, WordEmbedder())       # does not wait
+        *_, reply = assistant.ask("What is the torque limit of the joints of Wally?")
+        assert "12 Nm" in reply.text
+        with pytest.raises(ConfigError, match=r"'mine' is being changed by somebody else .*\. Try again when"):
+            open_collection(own, WordEmbedder("words-2"))
+    (place,) = index.match(quoted("speed"), 5)
+    close = index.closeness(WordEmbedder().encode_query("speed"), [place])[place]
+    assert (close.passage, close.heading, close.statements) == (0.0, 0.0, (0.0,))      # found by its words alone
+    assert len(open_collection(own, WordEmbedder()).near(WordEmbedder().encode_query("speed"), 50)) == len(rows(own))
+
+
+class Cut(WordEmbedder):
+    """Embeds nothing: its process ends."""
+
+    def encode_documents(self, texts, progress=None):
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def held(own: Collection) -> Iterator[None]:
+    """As if another process changed the collection."""
+    with closing(sqlite3.connect(own.folder / "lock", isolation_level=None)) as gate:
+        gate.execute("BEGIN EXCLUSIVE")
+        yield
+
+
+def test_who_waits_too_long_for_another_process_is_told(own, monkeypatch):
+    monkeypatch.setattr("copilot.collection.alone.__wrapped__.__defaults__", (0.0,))
+    with held(own), pytest.raises(ConfigError, match="'mine' is being changed by somebody else"):
+        own.update(WordEmbedder())
+
+
+def test_a_collection_that_somebody_changes_is_not_removed(own):
+    with held(own), pytest.raises(ConfigError, match="'mine' is being changed by somebody else"):
+        own.delete()
+    assert own.folder.is_dir()
+
+
+@pytest.mark.parametrize(("reason", "again"), [
+    ("took longer than 60 s to read", 1), ("needs more than 1,000 MB of memory to read", 1),
+    ("ended the process that read it", 1), ("is too large or nested too deeply (MemoryError)", 1),
+    ("is encrypted", 0),
+])
+def test_a_file_that_was_refused_for_want_of_time_or_memory_is_tried_again(own, notes, reason, again):
+    class Weak(Reader):
+        def read(self, path: str) -> Read:
+            raise Unreadable(reason)
+
+    (notes / "new.md").write_text("# News\n\nThe zebra escaped.\n")
+    (left,) = Collection(own.folder, Weak).update(WordEmbedder()).left
+    assert left.reason == reason
+    outcome = own.update(WordEmbedder())
+    assert (outcome.read, len(outcome.left)) == (again, 1 - again)
 
 
 @pytest.mark.parametrize("stage", ["Reading: 60", "Indexing: 256"])
@@ -206,7 +269,7 @@ def test_a_large_collection_is_searched_through_chroma_and_what_came_later_exact
                                               for n in range(40)})
     own, embedder = collection(tmp_path / "ix", "mine", new=True), WordEmbedder()
     own.add([notes], embedder)
-    index = CollectionIndex(own.folder)
+    index = CollectionIndex(own.folder, "words-1")
     assert index._chroma.count() == 80 and len(index._fresh) == 0
     query = embedder.encode_query("subject cccccc")
     titles = {index.document(index.chunk(place).doc_path).title for place in index.near(query, 4)}
@@ -233,7 +296,7 @@ def test_an_open_collection_reads_only_the_vectors_that_are_new_and_searches_all
                                               for n in range(30)})
     own, embedder = collection(tmp_path / "ix", "mine", new=True), WordEmbedder()
     own.add([notes], embedder)
-    index, statements = CollectionIndex(own.folder), []
+    index, statements = CollectionIndex(own.folder, "words-1"), []
     index._sql.set_trace_callback(statements.append)
 
     def vectors_read(embedder: WordEmbedder) -> int:
@@ -253,16 +316,26 @@ def test_an_open_collection_reads_only_the_vectors_that_are_new_and_searches_all
         (notes / f"{n}.md").write_text(f"# P{n}\n\nOther {n}.\n")
     own.update(embedder)
     assert vectors_read(embedder) == 3 and len(index._fresh) == 2 * (30 - 1 + 3)
-    other = WordEmbedder("words-2")        # the places stay, their vectors are others
-    own.ready(other)
-    assert vectors_read(other) == 32
+
+
+def test_an_open_collection_that_another_embedder_was_given_is_not_searched(own):
+    embedder = WordEmbedder()
+    index = open_collection(own, embedder)
+    open_collection(own, WordEmbedder("words-2"))
+    for _ in range(2):                     # it stays so
+        with pytest.raises(ConfigError, match=r"'mine' now has the vectors of words-2, .* encoded by words-1\."):
+            index.refresh()
+    own.ready(embedder)
+    index.refresh()
+    best = index.nearest(embedder.encode_query("The joints of Wally take at most 12 Nm of torque."), 3)
+    assert "12 Nm" in index.chunk(next(iter(best))).text and max(best.values()) > 0.5
 
 
 def test_a_collection_without_a_passage_finds_nothing(tmp_path):
     (tmp_path / "notes").mkdir()
     own, embedder = collection(tmp_path / "ix", "mine", new=True), WordEmbedder()
     own.add([tmp_path / "notes"], embedder)
-    assert CollectionIndex(own.folder).near(embedder.encode_query("anything"), 5) == []
+    assert CollectionIndex(own.folder, "words-1").near(embedder.encode_query("anything"), 5) == []
 
 
 def test_a_damaged_database_says_what_helps(own):

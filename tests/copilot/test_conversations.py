@@ -12,6 +12,7 @@ import pytest
 from copilot.assistant import Reply, Source
 from copilot.conversations import Conversations, Feedback
 from copilot.llms.base import Use
+from copilot.plan import TrainingPlan, plan_for
 from rlcore.config import ConfigError
 
 CLIP = Source(1, "PPO", "Why clip?", "papers/ppo.md", "PPO clips the ratio.", 0.9, "https://arxiv.org/abs/1707.06347")
@@ -52,12 +53,28 @@ def test_what_a_prompt_took_is_kept_and_exported(kept):
     assert built_in.endswith(" · builtin*")
 
 
+@pytest.mark.parametrize("order", [
+    "train PPO on CartPole with hidden sizes 32, 32 and 16 envs", "train DQN on Pendulum",
+    "train DQN with HER on BitFlip with 10 bits", "train SAC on Pendulum with alpha 0.1 on the GPU",
+])
+def test_the_plan_that_an_answer_came_with_is_kept(kept, order):
+    key, plan = kept.create(), plan_for(order)
+    kept.add(key, "with that", Reply("…", (), False, True, plan))
+    assert Conversations(kept.path).turns(key)[0].plan == plan
+    with sqlite3.connect(kept.path) as sql:
+        sql.execute("""UPDATE turns SET plan = replace(plan, '"algo": "', '"algo": "un')""")
+    sql.close()
+    if isinstance(plan, TrainingPlan):     # one that a later version cannot run
+        assert kept.turns(key)[0].plan is None
+
+
 def test_conversations_kept_without_what_prompts_took_open_as_they_are(kept):
     key = talk(kept, ("Why clip?", "It bounds updates [1]."))
     kept.rate(kept.turns(key)[0].id, "up")
     before = kept.turns(key), kept.recent()
     with sqlite3.connect(kept.path) as sql:
-        sql.execute("ALTER TABLE turns DROP COLUMN context")       # as the first version made them
+        for column in ("context", "plan"):
+            sql.execute(f"ALTER TABLE turns DROP COLUMN {column}")     # as the first version made them
     sql.close()
     opened = Conversations(kept.path)
     assert (opened.turns(key), opened.recent()) == before

@@ -109,6 +109,7 @@ def test_the_corpus_is_examined_too(tmp_path, corpus, damage):
         (corpus / "new.md").write_text("# New\n\nA page.\n")
     else:
         (tmp_path / "ix" / "current").unlink()
+        shutil.rmtree(build)
     report = examine_corpus(corpus, tmp_path / "ix", WordEmbedder())
     assert report.problems
     fresh = WordEmbedder()

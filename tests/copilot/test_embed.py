@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from copilot import build
 from copilot.bert import Bert
 from copilot.embed import Prompts, SentenceEmbedder, open_embedder, own_prompts
 from copilot.index import open_index
 from rlcore.config import ConfigError
-from tests.copilot.fakes import write_corpus
+from tests.copilot.fakes import WordEmbedder, write_corpus
 
 WORDS = ("represent", "the", "question", "document", "for", "retrieval", "ppo", "clips", "ratio", "why", "does", "sac",
          "learn", "a", "temperature", "reinforcement", "learning", "retrieving", "supporting", "documents")
@@ -217,3 +218,33 @@ def test_a_damaged_folder_costs_one_sentence(tmp_path):
                                            '"type": "sentence_transformers.models.Transformer"}]')
     with pytest.raises(ConfigError, match="could not be loaded"):
         SentenceEmbedder(tmp_path).encode_query("x")
+
+
+def test_what_a_build_that_was_ended_has_embedded_serves_the_next_one(tmp_path, monkeypatch):
+    class Ended(WordEmbedder):
+        def encode_documents(self, texts, progress=None):
+            if self.encoded:
+                raise KeyboardInterrupt
+            return super().encode_documents(texts, progress)
+
+    monkeypatch.setattr(build, "_BATCH", 10)
+    corpus, first, second = write_corpus(tmp_path / "corpus"), Ended(), WordEmbedder()
+    with pytest.raises(KeyboardInterrupt):
+        open_index(corpus, tmp_path / "ix", first)
+    index = open_index(corpus, tmp_path / "ix", second)
+    assert first.encoded and not set(first.encoded) & set(second.encoded)
+    assert index.near(second.encode_query("clip the ratio"), 5) == open_index(
+        corpus, tmp_path / "other", WordEmbedder()).near(second.encode_query("clip the ratio"), 5)
+    assert len(list((tmp_path / "ix").glob("build-*"))) == 1
+
+
+def test_two_embedders_that_take_turns_embed_nothing_twice(tmp_path):
+    corpus = write_corpus(tmp_path / "corpus")
+    for name in ("words-1", "words-2"):
+        open_index(corpus, tmp_path / "ix", WordEmbedder(name))
+    for name in ("words-1", "words-2", "words-1"):
+        embedder = WordEmbedder(name)
+        index = open_index(corpus, tmp_path / "ix", embedder)
+        assert embedder.encoded == []
+        vector = embedder.encode_query("the temperature of SAC weighs entropy against reward")
+        assert index.chunks[index.near(vector, 20)[0]].doc_path == "papers/sac.md"

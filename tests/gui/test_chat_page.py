@@ -122,6 +122,12 @@ def test_an_answer_that_broke_off_says_why_and_not_what_it_took() -> None:
     assert answers.messages([turn])[1]["content"] == ["**I could not answer.** The model ended."]
 
 
+def test_a_question_with_half_a_character_is_refused_in_words() -> None:
+    (turn,) = answers.answer("What is PPO \ud83d?", [], library(FakeDesk()))
+    assert turn == Turn("What is PPO ??", error="The question has half of a character, such as of an emoji. "
+                                                "Ask again without it.")
+
+
 def test_a_citation_opens_its_passage_with_where_it_is_from() -> None:
     text = answers.passage(reply("[1]", CLIP), 1)
     assert "PPO › Idea" in text

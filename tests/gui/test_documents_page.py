@@ -93,10 +93,32 @@ def test_files_from_the_browser_are_kept_with_their_collection_and_go_with_it(
     assert not copy.exists()
 
 
+def test_files_from_the_browser_wait_until_other_work_has_ended(at: Places, shelf: Library, tmp_path: Path) -> None:
+    uploaded, task = tmp_path / "page.md", Task()
+    uploaded.write_text("# Page\n\nText.\n")
+    task.now = Step("working")
+    assert "being read already" in documents.add(shelf, at, task, "papers", "", [str(uploaded)])
+    task.now = Step("done")
+    assert documents.add(shelf, at, task, "papers", "", [str(uploaded)]) == ""     # it is still there
+    assert finished(task).state == "done"
+
+
+def test_another_file_of_the_same_name_gets_a_name_of_its_own(at: Places, shelf: Library, tmp_path: Path) -> None:
+    for number, text in enumerate(("One.", "Two.", "Two.", "Three.")):
+        uploaded, task = tmp_path / str(number) / "page.md", Task()
+        uploaded.parent.mkdir()
+        uploaded.write_text(text)
+        assert documents.add(shelf, at, task, "papers", "", [str(uploaded)]) == ""
+        assert finished(task).state == "done"
+    kept = {path.name: path.read_text() for path in (at.documents / "uploads" / "papers").iterdir()}
+    assert kept == {"page.md": "One.", "page-2.md": "Two.", "page-3.md": "Three."}
+
+
 def test_what_cannot_be_added_is_said(at: Places, shelf: Library) -> None:
     task = Task()
     assert "Give the path" in documents.add(shelf, at, task, "mine", " ", [])
     assert "cannot be called 'no/name'" in documents.add(shelf, at, task, "no/name", "notes", [])
+    assert "home directory" in documents.add(shelf, at, task, "mine", "~nobody-of-this-name/notes", [])
     assert documents.add(shelf, at, task, "mine", "/nowhere/at/all", []) == ""
     assert finished(task) == Step("failed", 0.0, "'/nowhere/at/all' does not exist. Give files or folders that are "
                                                  "there.")

@@ -24,7 +24,9 @@ def test_what_is_typed_becomes_a_value(kind: str, text: str, value: object) -> N
     assert form.value_of(setting(kind), text) == value
 
 
-@pytest.mark.parametrize(("kind", "text"), [("int", "many"), ("int", "1.5"), ("float", "fast"), ("ints", "64, wide")])
+@pytest.mark.parametrize(("kind", "text"), [
+    ("int", "many"), ("int", "1.5"), ("int", "1e400"), ("float", "fast"), ("ints", "64, wide"),
+])
 def test_a_text_that_is_no_number_is_refused_by_name(kind: str, text: str) -> None:
     with pytest.raises(ConfigError, match=r"^x must be a .*number, not '"):
         form.value_of(setting(kind), text)

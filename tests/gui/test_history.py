@@ -47,8 +47,12 @@ def test_an_answer_that_broke_off_is_not_kept(store: Conversations) -> None:
 
 
 def test_a_plan_is_offered_again_when_its_conversation_is_opened(store: Conversations) -> None:
-    conversation, _ = asked(store, "Train PPO on CartPole with 8 envs", "A plan.")
-    assert isinstance(answers.plan_in(history.opened(store, conversation)), TrainingPlan)
+    plan = TrainingPlan("ppo", "CartPole-v1", 100_000, 1, {"num_envs": 16})
+    turn = Turn("with 16 envs", reply("A plan.", plan=plan))       # which says so only together with earlier messages
+    conversation, _ = history.keep(store, "", turn)
+    assert answers.plan_in(history.opened(store, conversation)) == plan
+    conversation, _ = asked(store, "Implement MuZero on CartPole from scratch")    # was explained, not refused
+    assert answers.plan_in(history.opened(store, conversation)) is None
 
 
 def test_later_turns_join_their_conversation(store: Conversations) -> None:

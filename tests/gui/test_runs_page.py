@@ -224,6 +224,7 @@ def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:
     assert "Stop it first" in page.act(tmp_path, "a", runs.delete)
     assert (tmp_path / "a").is_dir()
     assert page.act(tmp_path, "a", runs.stop) == ""
+    assert "gone is not there any more: its folder was deleted" in page.act(tmp_path, "gone", runs.stop)
 
 
 def test_a_job_is_started_once_and_its_failure_is_told(tmp_path: Path, jobs: Jobs) -> None:

@@ -27,6 +27,8 @@ from copilot.serve import MODEL, PORT, serving
 from copilot.terminal import add_ask, add_conversations, agrees, answer, conversations
 from rlcore.config import ConfigError, MissingExtra
 
+_PROJECT = Path(__file__).resolve().parents[1]
+_RESULTS = Path("results")
 _MINE = "mine"                     # the collection of who names none
 _SHOWN = 20                        # files that are not taken, after an update
 
@@ -50,8 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m copilot", description="Ask the corpus; turn a request into a plan.")
     commands = parser.add_subparsers(dest="command", required=True)
     opened = argparse.ArgumentParser(add_help=False)
-    opened.add_argument("--corpus", type=Path, default=Path("corpus"), help="folder of Markdown pages")
-    opened.add_argument("--index", type=Path, default=Path(".index"), help="folder that holds the index")
+    home = next((place for place in (Path(), _PROJECT) if (place / "corpus").is_dir()), Path())
+    opened.add_argument("--corpus", type=Path, default=home / "corpus", help="folder of Markdown pages")
+    opened.add_argument("--index", type=Path, default=home / ".index", help="folder that holds the index")
     opened.add_argument("--llm", default="builtin", metavar="SPEC",
                         help=f"who writes the answers: {' | '.join(KINDS.values())}".replace("%", "%%"))
     opened.add_argument("--embedder", default="minilm", metavar="SPEC",
@@ -67,8 +70,10 @@ def _parser() -> argparse.ArgumentParser:
     add_ask(commands.add_parser("ask", parents=[opened, chosen], help="answer questions, with sources"))
     add_conversations(commands.add_parser("conversations", help="list, search, show, rename, delete, export them"))
     measure = commands.add_parser("measure", parents=[opened, chosen], help="answer a file of questions and time it")
-    measure.add_argument("--questions", type=Path, required=True, help='JSONL of {"id", "question"}')
-    measure.add_argument("--out", type=Path, required=True, help="file of results; of --ablation a folder of them")
+    measure.add_argument("--questions", type=Path, default=_PROJECT / "benchmarks" / "questions.jsonl",
+                         help='JSONL of {"id", "question"}; the questions of the benchmark if you give none')
+    measure.add_argument("--out", type=Path, help="file of results; of --ablation, which is what you get without a "
+                                                  f"file, a folder of them ({_RESULTS})")
     measure.add_argument("--ablation", nargs="*", metavar="RECIPE",
                          help="compare other recipes, ours, and ours without each step; all of them, or those named")
     measure.add_argument("--scorer", type=Path, help="Python file with score(questions, rows), for --ablation")
@@ -193,11 +198,11 @@ def _ask(options: argparse.Namespace) -> None:
 
 
 def _measure(options: argparse.Namespace) -> None:
-    if options.ablation is not None:
+    if options.ablation is not None or options.out is None:
         fresh = partial(open_embedder, options.embedder)
         results = ablation(open_index(options.corpus, options.index, fresh(), _progress), load(options.corpus),
-                           fresh, options.questions, options.out, options.scorer, options.ablation, _progress,
-                           _reranker(options))
+                           fresh, options.questions, options.out or _RESULTS, options.scorer, options.ablation or (),
+                           _progress, _reranker(options))
         print(table(results))
         return
     retrieval, answer = answer_all(_open(options), options.questions, options.out)

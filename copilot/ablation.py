@@ -28,8 +28,8 @@ RERANKED = "ours + cross-encoder"
 _TOP = (1, 3, 5)
 _SIZE, _OVERLAP, _PIECES = 1000, 200, 4        # LocalGPT's splitter, in characters, and its k
 
-_PLAIN = Recipe(fields=(0.0, 0.0, 0.0, 1.0), statements=0.0, headings=0.0, asked=0.0, told=0.0, expands=False,
-                compares=False, distinct=False)
+_PLAIN = Recipe(fields=(0.0, 0.0, 0.0, 1.0), statements=0.0, headings=0.0, asked=0.0, told=0.0, longer=0.0,
+                respells=False, expands=False, compares=False, distinct=False, unsourced=False)
 RECIPES: dict[str, Recipe] = {
     "BM25": replace(_PLAIN, dense=0.0),
     "dense": replace(_PLAIN, dense=1.0),
@@ -40,9 +40,12 @@ RECIPES: dict[str, Recipe] = {
     "ours − statement vectors": Recipe(statements=0.0),
     "ours − heading vectors": Recipe(headings=0.0),
     "ours − FAQ prior": Recipe(asked=0.0, told=0.0),
+    "ours − less for variants": Recipe(longer=0.0),
+    "ours − spelling repair": Recipe(respells=False),
     "ours − glossary and Chinese": Recipe(expands=False),
     "ours − comparison sides": Recipe(compares=False),
     "ours − dropping repetitions": Recipe(distinct=False),
+    "ours − dropping lists of sources": Recipe(unsourced=False),
     "ours, fused by RRF-60": Recipe(dense=0.5, fusion="rrf"),
     UNREWRITTEN: Recipe(),
 }

@@ -131,8 +131,8 @@ def download(what: Offer, folder: Path = MODELS, progress: Progress | None = Non
     digest = _checked(what, part)
     os.replace(part, path)
     _record(part).unlink()
-    _record(path).write_text(json.dumps({"url": what.url, "sha256": digest, "size": what.size,
-                                         "downloaded": time.strftime("%Y-%m-%dT%H:%M:%S")}), encoding="utf-8")
+    _note(path, {"url": what.url, "sha256": digest, "size": what.size,
+                 "downloaded": time.strftime("%Y-%m-%dT%H:%M:%S")})
     return Model(path, _kind(path), what.size, digest)
 
 
@@ -140,9 +140,9 @@ def models(folder: Path = MODELS) -> list[Model]:
     """The models in a folder, sorted by name; what broke off is among them."""
     found = []
     for path in sorted(folder.rglob("*")) if folder.is_dir() else []:
-        if path.suffix in (".gguf", ".part"):
-            told = json.loads(_record(path).read_text(encoding="utf-8")) if _record(path).is_file() else {}
-            found.append(Model(path, _kind(path), path.stat().st_size, told.get("sha256", ""), path.suffix != ".part"))
+        if path.suffix in (".gguf", ".part") and path.is_file():
+            sha256 = str(_noted(path).get("sha256", ""))
+            found.append(Model(path, _kind(path), path.stat().st_size, sha256, path.suffix != ".part"))
         elif path.name in ("modules.json", "config.json") and not (path.parent / "../modules.json").is_file():
             kind = "embedder" if (path.parent / "modules.json").is_file() else "transformers"
             if kind == "transformers" or path.name == "modules.json":
@@ -162,12 +162,11 @@ def readable(size: float) -> str:
 
 def _begin(what: Offer, part: Path) -> None:
     """Keep what an earlier attempt left, if it is of the same content; otherwise begin anew."""
-    record = _record(part)
-    before = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    before = _noted(part)
     same = all(before.get(key) == value for key, value in (("tag", what.tag), ("size", what.size), ("url", what.url)))
     if not (part.is_file() and same and part.stat().st_size <= what.size):
         part.write_bytes(b"")
-    record.write_text(json.dumps(asdict(what)), encoding="utf-8")
+    _note(part, asdict(what))
 
 
 def _fetch(what: Offer, part: Path, progress: Progress) -> None:
@@ -296,6 +295,21 @@ def _name(url: str) -> str:
 
 def _record(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
+
+
+def _noted(path: Path) -> dict[str, Any]:
+    """What is known of a file; nothing if its record is missing or broken."""
+    try:
+        return dict(json.loads(_record(path).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def _note(path: Path, known: Mapping[str, Any]) -> None:
+    """Write a file's record: it is whole, or it is the one before."""
+    draft = path.with_name(f"{path.name}.new")
+    draft.write_text(json.dumps(known), encoding="utf-8")
+    os.replace(draft, _record(path))
 
 
 def _kind(path: Path) -> str:

@@ -24,7 +24,7 @@ _FULL_STOP = re.compile(r"[.!?。！？]\W*$")
 # What replies to one question says nothing, or the opposite, behind another one.
 _REPLY = re.compile(r"\W*(?:(?:No|Partly|Mostly|Rarely|Usually(?: not)?|Not necessarily|It depends)\s*[,.:;]|Yes\b)")
 _REPLIED = re.compile(r"\W*(?:Yes|No|Partly|Mostly|Rarely|Usually(?: not)?|Not necessarily)"
-                      r"(?:[.:;]\**|,(?! (?:if|and|but|as|with|though|because|when|in)\b))\s+")
+                      r"(?:[.:;]\**|,(?! (?:if|and|but|as|with|though|because|when|in|not|unless|only)\b))\s+")
 _WHETHER = re.compile(r"(?:^|[,.;:!?]\s*(?:and |or |so |but )?)(?:is|are|am|was|were|do|does|did|can|could|should|"
                       r"would|will|may|must|has|have)(?:n't)?\b|吗|是否|能否|是不是|能不能", re.IGNORECASE)
 _NOT = re.compile(r"\b(?:not|no|never|without|fails?)\b|n't\b|不|没", re.IGNORECASE)

@@ -42,7 +42,6 @@ _COVERED = 0.5                     # evidence below this: the corpus does not co
 _DEFINED = 2                       # terms of a Chinese question that its answer defines
 _OWN = 0.6                         # share of a Chinese question's pairs of characters from which a passage answers it
 _LONG = 10                         # words of a question, those that every question has aside, that tells a case
-_LONGER = 0.1                      # against a passage on a variant of what is asked: Double DQN for DQN
 _RRF = 60                          # reciprocal rank fusion's constant
 
 _NAME = re.compile(r"(?<![.?!:] )(?<!^)(?<![\w-])(?!\d)(?=[a-z]*[A-Z0-9])(?=\w*[A-Za-z])[\w-]{3,}(?![\w-])", re.ASCII)
@@ -77,10 +76,13 @@ class Recipe:
     headings: float = 0.3          # of its heading; the passage as a whole has the rest
     asked: float = 0.03            # for an entry of the FAQ: it is written as people ask
     told: float = 0.08             # as much more if the question is long: it tells a case, as those entries do
+    longer: float = 0.1            # against a passage on a variant of what is asked: Double DQN for DQN
     fusion: Literal["normalised", "rrf"] = "normalised"
+    respells: bool = True          # words of the question that are misspelt
     expands: bool = True           # glossary: other names' main name, Chinese into English
     compares: bool = True          # a comparison also gets facts on each side, and what says when to use it
     distinct: bool = True          # what says the same is found once
+    unsourced: bool = True         # lists of sources are not found
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,7 @@ class Retriever:
     def find(self, question: str, limit: int = 8) -> Found:
         """The passages for a question, best first: at most `limit`, then those that only a certain answer needs."""
         self._index.refresh()
-        if repairs := self._repairs(question):
+        if self._recipe.respells and (repairs := self._repairs(question)):
             return replace(self.find(respelt(question, repairs), limit), question=question)
         asked = self._vocabulary.read(question)
         if not self._recipe.expands:
@@ -221,7 +223,9 @@ class Retriever:
         words = [word for word in plain_words(question) if word not in STOPWORDS]
         counts = self._index.having([*map(quoted, words)])
         unknown = [word for word, count in zip(words, counts, strict=True) if not count]
-        return self._spelling.repairs(unknown) if unknown else {}
+        repairs = self._spelling.repairs(unknown) if unknown else {}
+        # Beside an accented letter a word may be one to the spelling only: it would be repaired by itself for ever.
+        return {word: near for word, near in repairs.items() if word != near}
 
     @cached_property
     def _spelling(self) -> Spelling:
@@ -263,7 +267,7 @@ class Retriever:
     ) -> Ranking:
         """Words and meaning, each as a share of the best candidate's, added by weight; `also` is not ranked."""
         every = match.keys() | near
-        candidates = every - self._source_lists or every
+        candidates = (every - self._source_lists if self._recipe.unsourced else every) or every
         close = self._index.closeness(vector, sorted(candidates.union(also)))
         dense = {place: self._meaning(close[place]) for place in sorted(candidates)}
         sparse = {place: match.get(place, 0.0) for place in dense}
@@ -274,7 +278,7 @@ class Retriever:
         for place in added.keys() & fused.keys():
             fused[place] += self._held(pairs, place)
         for place in sorted(fused, key=fused.__getitem__)[-_AGAIN:]:
-            fused[place] -= _LONGER * has_one(asked.longer, self._named_above(place))
+            fused[place] -= self._recipe.longer * has_one(asked.longer, self._named_above(place))
         return Ranking(dict(sorted(fused.items(), key=lambda item: -item[1])), close)
 
     def _meaning(self, close: Closeness) -> float:

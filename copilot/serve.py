@@ -118,11 +118,16 @@ class _Handler(BaseHTTPRequestHandler):
                                    "POST /v1/chat/completions.")
             paths[path]()
         except Refused as refused:
-            self.close_connection = True   # what it sent may not have been read
-            kind = "invalid_request_error" if refused.status < 500 else "server_error"
-            self._give({"error": {"message": str(refused), "type": kind, "param": None, "code": None}}, refused.status)
-        except (BrokenPipeError, ConnectionResetError):
+            self._refuse(refused)
+        except ValueError as error:
+            self._refuse(Refused(400, f"The request's host, path or length cannot be read ({error})."))
+        except ConnectionError:
             self.close_connection = True   # whoever asked has left
+
+    def _refuse(self, refused: Refused) -> None:
+        self.close_connection = True       # what it sent may not have been read
+        kind = "invalid_request_error" if refused.status < 500 else "server_error"
+        self._give({"error": {"message": str(refused), "type": kind, "param": None, "code": None}}, refused.status)
 
     def _require_local(self) -> None:
         origin = self.headers.get("Origin")
@@ -157,10 +162,8 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             with closing(self.asks(question, history)) as replies:
                 yield from pieces(replies)
-        except (ConfigError, ImportError, OSError, RuntimeError) as error:
-            if isinstance(error, ConnectionError):
-                raise
-            raise Refused(500, str(error)) from error
+        except Exception as error:         # a model can fail in any way, and whoever asked must hear of it
+            raise Refused(500, str(error) or type(error).__name__) from error
 
     def _stream(self, head: Json, said: Iterator[str]) -> None:
         """Server-sent events, as OpenAI's."""
@@ -180,7 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"data: [DONE]\n\n")
 
     def _event(self, value: Json) -> None:
-        self.wfile.write(b"data: " + json.dumps(value, ensure_ascii=False).encode() + b"\n\n")
+        self.wfile.write(b"data: " + json.dumps(value).encode() + b"\n\n")
         self.wfile.flush()
 
     def _request(self) -> Json:
@@ -191,14 +194,14 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refused(413, f"The request must say its Content-Length, at most {_LARGEST:,} bytes.")
         try:
             request = json.loads(self.rfile.read(int(length)))
-        except ValueError:
+        except (ValueError, RecursionError):
             request = None
         if not isinstance(request, dict):
             raise Refused(400, "The request is no JSON object.")
         return request
 
     def _give(self, value: Json, status: int = 200) -> None:
-        raw = json.dumps(value, ensure_ascii=False).encode()
+        raw = json.dumps(value).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json; charset=utf-8")
         self.send_header("Content-Length", str(len(raw)))
@@ -215,7 +218,8 @@ def _choice(delta: Json, finish: str | None = None) -> Json:
 
 
 def _text(content: Any) -> str:
-    """A message's words: a string, or OpenAI's list of parts of which some are text."""
+    """A message's words: a string, or OpenAI's list of parts of which some are text. Half a character becomes a `?`."""
     parts = content if isinstance(content, list) else [content]
-    return "\n".join(part if isinstance(part, str) else str(part.get("text") or "")
+    text = "\n".join(part if isinstance(part, str) else str(part.get("text") or "")
                      for part in parts if isinstance(part, str | dict))
+    return text.encode(errors="replace").decode()

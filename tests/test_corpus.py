@@ -9,6 +9,7 @@ import os
 import re
 import runpy
 import shlex
+import shutil
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -16,12 +17,19 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import yaml
 from config_tables import refreshed
 
 import rlcore as rl
+from copilot.__main__ import _parser as copilot_parser
+from copilot.collection import collection
+from copilot.corpus import load
+from copilot.llms.choose import open_answerer
+from copilot.models import address, offer
+from copilot.serve import serving
 from rlcore import catalog
 from rlcore.__main__ import _parser
 from rlcore.config import ConfigError, MissingExtra, settings
@@ -42,10 +50,12 @@ CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 
 def page_name(path: Path) -> str:
-    return path.relative_to(CORPUS).as_posix()
+    return path.relative_to(ROOT).as_posix()
 
 
 every_page = pytest.mark.parametrize("path", PAGES, ids=page_name)
+every_page_and_readme = pytest.mark.parametrize("path", [*PAGES, ROOT / "README.md"], ids=page_name)
+every_note = pytest.mark.parametrize("path", sorted(PAPERS.glob("*.md")), ids=page_name)
 every_tutorial = pytest.mark.parametrize("path", sorted(TUTORIALS.glob("*.md")), ids=page_name)
 every_algorithm = pytest.mark.parametrize("algo", ALGORITHMS)
 
@@ -82,6 +92,12 @@ def prose(path: Path) -> str:
     """A page without front matter and code fences."""
     text = re.sub(r"\A---\n.*?\n---\n", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
     return re.sub(r"^ *```.*?^ *```[^\n]*$", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def commands(path: Path) -> list[str]:
+    """Whole lines of a page's shell fences, and what stands between backticks."""
+    shell = [code for language, _, code in fences(path) if language in ("bash", "sh", "console")]
+    return [line for code in shell for line in code.splitlines()] + re.findall(r"`([^`]*)`", prose(path))
 
 
 def headings(path: Path, level: int) -> list[str]:
@@ -121,11 +137,46 @@ def test_a_heading_occurs_once_on_a_page_and_has_text_below_it(path: Path) -> No
 
 
 @every_page
-def test_relative_links_lead_somewhere(path: Path) -> None:
+def test_relative_links_lead_to_files_and_headings(path: Path) -> None:
     text = re.sub(r"`[^`\n]*`", "", prose(path))
     targets = re.findall(r"\[[^\]]*\]\(([^)\s]+)\)", text)
-    inside = [target.split("#")[0] for target in targets if not re.match(r"[a-z]+:|#", target)]
-    assert [target for target in inside if not (path.parent / target).exists()] == []
+    assert [target for target in targets if not re.match(r"[a-z]+:", target) and not leads(path, target)] == []
+
+
+def leads(path: Path, target: str) -> bool:
+    """Whether a link on a page leads to a file that is there, and behind # to one of its headings."""
+    name, _, anchor = target.partition("#")
+    page = path.parent / name if name else path
+    return page.exists() and (not anchor or anchor in {
+        re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+        for title in re.findall(r"^#+ +(.+?) *$", prose(page), re.MULTILINE)})
+
+
+def test_a_link_to_a_heading_that_does_not_exist_leads_nowhere() -> None:
+    page = DOCS / "getting-started.md"
+    assert leads(page, "errors.md#a-loss-or-metric-is-null-or-nan") and leads(page, "#getting-started")
+    assert not leads(page, "errors.md#no-such-heading") and not leads(page, "errrors.md")
+
+
+def is_arxiv(number: str) -> bool:
+    """Whether arXiv may have a paper of this number: five digits from 2015 on, four before; words before April 2007."""
+    if old := re.fullmatch(r"[a-z-]+(?:\.[A-Z]{2})?/(\d{2})(0[1-9]|1[0-2])\d{3}", number):
+        return old[1] > "90" or old[1] < "08"
+    new = re.fullmatch(r"(\d{2})(0[1-9]|1[0-2])\.(\d{4,5})(?:v\d+)?", number)
+    return new is not None and "07" <= new[1] < "40" and len(new[3]) == (5 if new[1] >= "15" else 4)
+
+
+@every_page
+def test_arxiv_numbers_can_be_those_of_papers(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    named = re.findall(r"arxiv(?:\.org/[a-z]+/|: ?| )((?:[a-z-]+(?:\.[A-Z]{2})?/)?\d[\dv.]*\d)", text, re.IGNORECASE)
+    named += [number for number in [str(front_matter(path).get("arxiv", ""))] if number]
+    assert [number for number in named if not is_arxiv(number) and not re.fullmatch(r"(?:19|20)\d\d", number)] == []
+
+
+def test_what_is_no_arxiv_number_is_told() -> None:
+    assert all(map(is_arxiv, ("1707.06347", "1312.5602", "1412.6980v9", "cs/9905014", "cond-mat.SF/0601001")))
+    assert not any(map(is_arxiv, ("1713.06347", "9999.99999", "1707.6347", "1312.56021", "cs/9999999", "17070.6347")))
 
 
 @every_page
@@ -137,12 +188,22 @@ def test_python_on_a_page_compiles_and_names_only_what_rlcore_has(path: Path) ->
                 assert set(re.findall(r"(?<![\w.])rl\.(\w+)", code)) <= set(rl.__all__)
 
 
-@every_page
+@every_page_and_readme
+def test_commands_of_the_copilot_on_a_page_are_commands_that_exist(path: Path) -> None:
+    for line in commands(path):
+        match = re.search(r"(?:\brl-copilot|python -m copilot) (\S.*)", " ".join(line.split(" #")[0].split()))
+        if match and not re.search(r"…|\.\.\.|<|--help|\|", match[1]):
+            words = shlex.split(match[1])
+            try:       # a command's name alone says nothing of what it needs
+                copilot_parser().parse_args([*words, *["--help"] * all(map(str.isalpha, words))])
+            except SystemExit as left:
+                assert not left.code, f"{line!r} is no command of the copilot"
+
+
+@every_page_and_readme
 def test_commands_on_a_page_are_commands_that_exist(path: Path) -> None:
-    """Whole lines of shell fences, and commands between backticks; those with PLACEHOLDERS are none."""
-    shell = [code for language, _, code in fences(path) if language in ("bash", "sh", "console")]
-    lines = [line for code in shell for line in code.splitlines()] + re.findall(r"`([^`]*)`", prose(path))
-    for line in lines:
+    """Those with PLACEHOLDERS are none."""
+    for line in commands(path):
         match = re.search(r"python -m rlcore (.+)", " ".join(line.split("#")[0].split()))
         if not match or " " not in match[1] or re.search(r"\b[A-Z]{3,}\b(?!-)|…|\.\.\.|<|--help|\|", match[1]):
             continue
@@ -169,22 +230,44 @@ def test_no_paragraph_stands_on_two_pages() -> None:
 
 # --- papers, FAQ, glossary
 
-@pytest.mark.parametrize("path", sorted(PAPERS.glob("*.md")), ids=page_name)
+@every_note
 def test_a_paper_note_says_what_a_reader_filters_by(path: Path) -> None:
     meta = front_matter(path)
     assert meta.keys() >= PAPER_KEYS
-    assert meta["arxiv"] == "" or re.match(r"^\d{4}\.\d{4,5}$", str(meta["arxiv"]))
+    assert isinstance(meta["arxiv"], str)
     assert isinstance(meta["year"], int) and 1950 <= meta["year"] <= 2100
     assert meta["on_off_policy"] in KINDS_OF_POLICY
     assert set(meta["action_spaces"]) <= {"discrete", "continuous"}
     assert meta["authors"] and isinstance(meta["key_hyperparameters"], dict)
 
 
-@pytest.mark.parametrize("path", sorted(PAPERS.glob("*.md")), ids=page_name)
-def test_a_paper_note_says_when_to_apply_it_and_where_it_is_from(path: Path) -> None:
+# Platforms, theorems and frameworks, of which the paper names no settings that a reader would start from.
+WITHOUT_SETTINGS = {
+    "d4rl", "dyna", "envpool", "gymnasium", "implementation-matters", "max-ent-irl", "mujoco",
+    "natural-policy-gradient", "options", "pettingzoo", "policy-gradient-theorem", "psro", "q-learning",
+    "reward-shaping", "smac", "td-lambda", "time-limits"}
+
+
+@every_note
+def test_a_paper_note_has_mathematics_an_algorithm_and_settings(path: Path) -> None:
+    assert "$$" in prose(path)
+    assert re.search(r"^1\. .+\n(?:(?:\d+\. | +).+\n)*2\. ", prose(path), re.MULTILINE), "no list of steps"
+    assert bool(front_matter(path)["key_hyperparameters"]) == (path.stem not in WITHOUT_SETTINGS)
+
+
+@every_note
+@pytest.mark.parametrize("said", [
+    r"When (?:to|should|is|do|does)\b|.*\bwhen not\b", r".*(?:reproduc|transfers|\bh[eo]lds?\b|proven|weakness)",
+    r".*(?:pitfall|mistake)", r".*\brlcore$", "Sources"], ids=["when", "reproduces", "pitfalls", "rlcore", "sources"])
+def test_a_paper_note_has_a_section_on(path: Path, said: str) -> None:
     titles = headings(path, 2)
-    assert any(re.match(r"When (?:to|should|is|do|does)\b|.*\bwhen not\b", title) for title in titles), titles
-    assert any(title.startswith("Sources") for title in titles)
+    assert any(re.match(said, title, re.IGNORECASE) for title in titles), titles
+
+
+@every_note
+def test_a_paper_note_names_its_own_paper_among_its_sources(path: Path) -> None:
+    last = headings(path, 2)[-1]
+    assert last.startswith("Sources") and front_matter(path)["arxiv"] in section(path, last)
 
 
 LISTINGS = [(FAQ / name, line, code) for name in ("algorithms-in-code.md", "building-blocks-in-code.md")
@@ -240,12 +323,26 @@ def test_settings_named_beside_the_table_exist(algo: str) -> None:
     assert set(re.findall(r"`(\w+): [^`]+`", text)) <= known
 
 
-def test_every_environment_has_a_section_or_as_one_of_many_a_row() -> None:
-    pages = sorted((DOCS / "environments").glob("*.md"))
-    found = [title for path in pages for title in headings(path, 2)]
-    found += [row for path in pages for row in re.findall(r"^\| `([^`]+)` \|", prose(path), re.MULTILINE)]
-    missing = [name for name in catalog.ENVIRONMENTS if not any(re.search(rf"\b{name}\b", title) for title in found)]
-    assert missing == []
+def told(name: str) -> str:
+    """The section on an environment and its row of a table with the head; of one of many all of their page."""
+    named = re.compile(rf"(?<![\w/-]){re.escape(name)}(?![\w-])")
+    for path in sorted((DOCS / "environments").glob("*.md")):
+        own = [section(path, title) for title in headings(path, 2) if named.search(title)]
+        tables = re.findall(r"(?:^\|.*\n)+", prose(path), re.MULTILINE)
+        rows = [f"{table.splitlines()[0]}\n{row}" for table in tables for row in table.splitlines()
+                if named.search(row.split("|")[1])]
+        if own or rows:
+            return "\n".join([*own, *rows] if own and "\n### " in own[0] else [prose(path), *rows])
+    return ""
+
+
+@pytest.mark.parametrize("name", catalog.ENVIRONMENTS)
+def test_every_environment_has_its_spaces_reward_a_good_return_and_gotchas(name: str) -> None:
+    text, score = told(name), catalog.ENVIRONMENTS[name].solved_at
+    assert re.search("observation|states", text) and re.search("actions?|motors", text)
+    assert re.search("reward|pays|costs", text) and "gotchas" in text
+    good = r"[Gg]ood (?:return|agent)|[Bb]est (?:mean )?(?:return|policy|play)|counts as solved"
+    assert re.search(good if score is None else rf"(?<![\d.,]){score:,g}(?![\d,])".replace("-", "−"), text)
 
 
 @pytest.mark.parametrize("path", sorted((DOCS / "environments").glob("*.md")), ids=page_name)
@@ -256,6 +353,28 @@ def test_the_tables_of_environments_are_those_of_the_catalogue(path: Path) -> No
 
 # --- errors
 
+SIM = """import gymnasium
+import numpy as np
+
+
+class Arm(gymnasium.Env):
+    observation_space, action_space = gymnasium.spaces.Box(-1, 1, (2,)), gymnasium.spaces.MultiBinary(3)
+    steps = 0
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        self.steps += 1
+        return np.zeros(2, np.float32), float("nan") if self.steps == 40 else 0.0, False, False, {}
+"""
+
+
+def without_envpool() -> None:
+    with patch.dict(sys.modules, envpool=None):
+        rl.make_env("CartPole-v1", backend="envpool")
+
+
 MISTAKES: dict[str, Callable[[], object]] = {
     "unknown algorithm": lambda: catalog.algorithm("poo"),
     "unknown environment": lambda: rl.make_env("CartPol-v1"),
@@ -263,9 +382,13 @@ MISTAKES: dict[str, Callable[[], object]] = {
     "out of range": lambda: catalog.config_for("ppo", "", {"gamma": 1.5}),
     "wrong type by hand": lambda: rl.PPOConfig(epochs="3"),  # type: ignore[arg-type]
     "wrong type": lambda: catalog.config_for("ppo", "", {"epochs": "many"}),
+    "a seed below zero": lambda: rl.train("ppo", "CartPole-v1", seed=-3),
+    "unknown sampler": lambda: rl.train("ppo", "CartPole-v1", sampler="serail"),
     "minibatches": lambda: catalog.config_for("ppo", "", {"num_minibatches": 5}),
     "dqn with continuous actions": lambda: rl.train("dqn", "Pendulum-v1", env_steps=10),
+    "dqn with switches": lambda: rl.train("dqn", "sim.py:Arm", env_steps=10),
     "sac with discrete actions": lambda: rl.train("sac", "CartPole-v1", env_steps=10),
+    "an optional part that is not installed": without_envpool,
     "an engine that the sampler cannot use": lambda: rl.train("ppo", "CartPole-v1", sampler="parallel",
                                                               backend="native"),
     "an engine that lacks the environment": lambda: rl.make_env("rlcore/BitFlip-v0", backend="native"),
@@ -274,17 +397,71 @@ MISTAKES: dict[str, Callable[[], object]] = {
     "hindsight without goals": lambda: rl.train("dqn", "CartPole-v1", rl.DQNConfig(), env_steps=10, hindsight=0.8),
     "hindsight without replay": lambda: rl.train("ppo", "CartPole-v1", env_steps=10, hindsight=0.8),
     "masks that are not given": lambda: rl.make_env("Acrobot-v1", action_mask=True).reset(),
+    "unknown answerer": lambda: open_answerer("olama:qwen3"),
+    "no model": lambda: open_answerer("models/model.gguf"),
+    "a web page for a model": lambda: open_answerer("page.gguf"),
+    "a folder without a model": lambda: open_answerer("transformers:models/qwen3"),
+    "a server elsewhere": lambda: open_answerer("ollama:qwen3@http://192.168.1.20:11434"),
+    "to serve other machines": lambda: serving(None, "0.0.0.0"),  # type: ignore[arg-type]
+    "no corpus": lambda: load(Path("corpus")),
+    "no collection": lambda: collection(Path(".index"), "lab"),
+    "a collection's name": lambda: collection(Path(".index"), "my lab", new=True),
+    "no file on the hub": lambda: address("hf:model.gguf"),
+    "an address without encryption": lambda: address("http://example.com/model.gguf"),
+    "no checksum": lambda: offer("https://example.com/model.gguf", "12ab"),
 }
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_the_errors_page_quotes_messages_as_they_are(mistake: str, tmp_path: Path, monkeypatch: Any) -> None:
+def first_run() -> None:
+    rl.train("ppo", "CartPole-v1", env_steps=1_024, run_dir="runs/first", seed=1, progress=False)
+
+
+def without_settings() -> None:
+    spec = Path("runs/first/config.yaml")
+    spec.write_text(re.sub(r"^(?:env|seed): .*\n", "", spec.read_text(), flags=re.MULTILINE))
+    rl.resume("runs/first")
+
+
+def without_a_file() -> None:
+    next(Path("runs/first").glob("checkpoints/*/agent.safetensors")).unlink()
+    rl.resume("runs/first")
+
+
+MISTAKES_WITH_A_RUN: dict[str, Callable[[], object]] = {
+    "a folder that holds a run": first_run,
+    "a run without settings": without_settings,
+    "a run without a file": without_a_file,
+    "the start from another network": lambda: rl.train("ppo", "CartPole-v1", rl.PPOConfig(hidden=(8, 8)),
+                                                       env_steps=10, start_from="runs/first"),
+    "the start from another algorithm": lambda: rl.train("dqn", "CartPole-v1", env_steps=10, start_from="runs/first"),
+    "a reward that is NaN": lambda: rl.train("ppo", "sim.py:Arm", rl.PPOConfig(num_envs=1), env_steps=200,
+                                             progress=False),
+}
+
+
+def message(mistake: Callable[[], object]) -> str:
+    with pytest.raises((ConfigError, MissingExtra, rl.ShapeError)) as caught:
+        mistake()
+    return str(caught.value)
+
+
+def test_the_errors_page_quotes_messages_as_they_are_and_no_others(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises((rl.ConfigError, rl.ShapeError)) as caught:
-        MISTAKES[mistake]()
-    quoted = "\n".join(code for language, _, code in fences(DOCS / "errors.md") if language == "text")
-    assert str(caught.value) in quoted.splitlines()
-    assert list(tmp_path.iterdir()) == []      # refused before anything was written
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)      # of sim.py
+    Path("sim.py").write_text(SIM, encoding="utf-8")
+    Path("page.gguf").write_text("<!DOCTYPE html>", encoding="utf-8")
+    there = sorted(tmp_path.rglob("*"))
+    messages = set()
+    for name, mistake in MISTAKES.items():
+        messages.add(message(mistake))
+        assert sorted(tmp_path.rglob("*")) == there, f"{name} is refused only after something was written"
+    first_run()
+    shutil.copytree("runs/first", "kept")
+    for mistake in MISTAKES_WITH_A_RUN.values():
+        messages.add(message(mistake))
+        shutil.copytree("kept", "runs/first", dirs_exist_ok=True)
+    quoted = [code for language, _, code in fences(DOCS / "errors.md") if language == "text"]
+    assert {line for code in quoted for line in code.splitlines()} == messages
 
 
 # --- metrics

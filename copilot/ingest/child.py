@@ -90,10 +90,11 @@ class Reader:
     def _started(self) -> Connection[Any, Any]:
         if self._pipe is None:
             context = multiprocessing.get_context("spawn")
-            self._pipe, theirs = context.Pipe()
-            self._process = context.Process(target=serve, args=(theirs,), daemon=True)
-            self._process.start()
+            ours, theirs = context.Pipe()
+            process = context.Process(target=serve, args=(theirs,), daemon=True)
+            process.start()
             theirs.close()
+            self._pipe, self._process = ours, process
         return self._pipe
 
     def _end(self) -> None:
@@ -115,9 +116,15 @@ def serve(pipe: Connection[Any, Any]) -> None:
             path, time_s = json.loads(pipe.recv_bytes())
         except (EOFError, ConnectionError):
             return
-        if sys.platform != "win32":
-            signal.alarm(int(2 * time_s) + 1)          # should the parent die, nobody else would end it
+        _alarm(int(2 * time_s) + 1)                    # should the parent die, nobody else would end it
         pipe.send_bytes(json.dumps(_answer(path), default=str).encode(errors="replace"))
+        _alarm(0)                                      # who waits for the next file hears that the parent died
+
+
+def _alarm(seconds: int) -> None:
+    """End this process in so many seconds; 0: not any more."""
+    if sys.platform != "win32":        # which has no such signal
+        signal.alarm(seconds)
 
 
 def once(chunks: Sequence[Chunk]) -> list[Chunk]:

@@ -46,7 +46,7 @@ def walk(source: Path) -> Iterator[Seen]:
         below: list[str] = []
         for entry in found:
             path = f"{folder.rstrip('/')}/{entry.name}"
-            if entry.is_dir():
+            if _is_folder(entry):
                 if reason := _folder_reason(entry):
                     yield Seen(path, reason=reason)
                 else:
@@ -54,6 +54,13 @@ def walk(source: Path) -> Iterator[Seen]:
             else:
                 yield _seen(path, entry.stat)
         folders += reversed(below)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:                    # a link to itself; as a file it is told why it cannot be opened
+        return False
 
 
 def _folder_reason(entry: os.DirEntry[str]) -> str:

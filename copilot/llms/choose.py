@@ -13,7 +13,7 @@ from copilot.llms.folder import FolderAnswerer, FolderSettings
 from copilot.llms.gguf import GGUFAnswerer, GGUFSettings
 from copilot.llms.langchain import LangChainAnswerer, LangChainSettings
 from copilot.llms.server import OLLAMA, OllamaAnswerer, OpenAIAnswerer, ServerSettings
-from rlcore.config import ConfigError, build, nearest
+from rlcore.config import ConfigError, build, nearest, settings
 
 # Kind → how it is written.
 KINDS = {
@@ -29,7 +29,7 @@ KINDS = {
 def open_answerer(text: str) -> Answerer:
     """The answerer that a line of text names, with settings behind a `?`: `gguf:m.gguf?n_ctx=8192&n_threads=4`.
 
-    The settings may also be one JSON object; of a LangChain model they are the class's arguments.
+    The settings may also be one JSON object; what `LangChainSettings` lacks are arguments of the LangChain class.
 
     Raises:
         ConfigError: there is no such kind, setting, file, model or server.
@@ -60,7 +60,9 @@ def _open(kind: str, what: str, options: Mapping[str, Any]) -> Answerer:
         case "transformers":
             return FolderAnswerer(Path(what).expanduser(), build(FolderSettings, options))
         case "langchain":
-            return LangChainAnswerer(what, options, LangChainSettings())
+            own = {one.name: options[one.name] for one in settings(LangChainSettings) if one.name in options}
+            arguments = {name: value for name, value in options.items() if name not in own}
+            return LangChainAnswerer(what, arguments, build(LangChainSettings, own))
         case _:
             return BuiltinAnswerer()
 

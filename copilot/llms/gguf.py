@@ -114,18 +114,19 @@ class _Process:
         return not self.end.alive or self._popen.poll() is not None
 
     def speak(self, text: str, turn: Turn) -> Generator[str]:
-        """What the model says; a stop reaches it also while it still reads the prompt."""
+        """What the model says, until it has let go; a stop reaches it also while it still reads the prompt."""
         number = next(self._numbers)
         self._send({"generate": number, "prompt": text})
         turn.on_stop(lambda: self._send({"stop": number}, quietly=True))
-        while True:
-            said = self._spoken.get()
-            if said.get("number") == number and "piece" in said:
+        said: Message = {}
+        try:
+            while "piece" in (said := self._spoken.get()):
                 yield said["piece"]
-            elif "died" in said or "failed" in said:
-                raise ConfigError(f"The answer broke off: {said.get('failed') or self._last_words()}")
-            elif said.get("number") == number:
-                return
+        finally:
+            while "piece" in said:         # whoever listened has left: only the last message says that it is free
+                said = self._spoken.get()
+        if "died" in said or "failed" in said:
+            raise ConfigError(f"The answer broke off: {said.get('failed') or self._last_words()}")
 
     def count(self, text: str) -> int:
         """Tokens of a text."""

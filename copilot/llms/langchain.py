@@ -16,11 +16,12 @@ _NAME = "Name a chat model as module:Class, such as langchain_ollama:ChatOllama"
 
 @dataclass(frozen=True, kw_only=True)
 class LangChainSettings:
-    """How much a chat model is given; how long and how random it answers is among its own arguments."""
+    """How a chat model is run. A class that has `max_tokens` or `temperature` among its fields is told them."""
 
     context: int = setting(4096, "the model's context window", low=512, unit="tokens")
-    max_tokens: int = setting(500, "tokens left for the answer", low=16, unit="tokens")
+    max_tokens: int = setting(500, "longest answer", low=16, unit="tokens")
     source_tokens: int = setting(1800, "longest prompt", low=128, unit="tokens")
+    temperature: float = setting(0.2, "randomness of the wording", low=0.0, high=2.0)
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -30,7 +31,7 @@ class LangChainAnswerer(ModelAnswerer):
     """Lets a LangChain chat model write the answers. What it contacts is up to its class.
 
     name        module:Class of a `BaseChatModel`
-    arguments   for the class
+    arguments   for the class, beside what the settings say
 
     Raises:
         MissingExtra: langchain-core is not installed.
@@ -39,7 +40,7 @@ class LangChainAnswerer(ModelAnswerer):
 
     def __init__(self, name: str, arguments: Mapping[str, Any], settings: LangChainSettings | None = None):
         self.name, self.settings = name, settings or LangChainSettings()
-        self._model = _make(name, arguments)
+        self._model = _make(name, arguments, self.settings)
         super().__init__(self.settings.context, self.settings.max_tokens, self.settings.source_tokens)
 
     def count(self, text: str) -> int:
@@ -63,7 +64,7 @@ def _text(content: Any) -> str:
     return "".join(block if isinstance(block, str) else str(block.get("text", "")) for block in content)
 
 
-def _make(name: str, arguments: Mapping[str, Any]) -> Any:
+def _make(name: str, arguments: Mapping[str, Any], settings: LangChainSettings) -> Any:
     try:
         from langchain_core.language_models import BaseChatModel
     except ImportError:
@@ -77,7 +78,10 @@ def _make(name: str, arguments: Mapping[str, Any]) -> Any:
         raise ConfigError(f"There is no '{name}' ({error}). {_NAME}, and install its package.") from None
     if not (isinstance(found, type) and issubclass(found, BaseChatModel)):
         raise ConfigError(f"'{name}' is no LangChain chat model. Name a subclass of BaseChatModel as module:Class.")
+    told: dict[str, Any] = {key: getattr(settings, key) for key in ("max_tokens", "temperature")
+                            if key in found.model_fields}
+    told |= arguments
     try:
-        return found(**arguments)
+        return found(**told)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"{name} refuses its arguments {dict(arguments)}: {error}") from None
+        raise ConfigError(f"{name} refuses its arguments {told}: {error}") from None

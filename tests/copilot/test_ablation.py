@@ -11,6 +11,8 @@ from copilot.__main__ import main
 from copilot.ablation import LOCALGPT, RECIPES, is_one_of, recursive_split
 from copilot.chunk import split
 from copilot.corpus import load
+from copilot.index import open_index
+from copilot.retrieve import Recipe, Retriever
 from tests.copilot.fakes import WordEmbedder, write_corpus
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,6 +46,23 @@ def test_measuring_prints_one_table_of_all_recipes(tmp_path, monkeypatch, capsys
                     strict=True))
     assert (ours["page@1"], ours["refused outside"]) == ("1.000", "1.000")
     assert len(list(Path("results").iterdir())) == len(lines) - 2
+
+
+@pytest.mark.parametrize("name", ["BM25", "dense", "RRF-60"])
+def test_the_recipes_of_others_take_no_step_of_ours(name, tmp_path):
+    index = open_index(write_corpus(tmp_path / "corpus"), tmp_path / "index", WordEmbedder())
+    finds = Retriever(index, WordEmbedder(), RECIPES[name]).find
+    assert finds("rattio").english == "rattio" and Retriever(index, WordEmbedder()).find("rattio").english == "ratio"
+    assert "Sources for PPO" in [passage.chunk.heading_path[-1] for passage in finds("Schulman PPO sources").passages]
+    ours = vars(Recipe())
+    assert [step for step, value in vars(RECIPES[name]).items() if step not in ("dense", "fusion")
+            and value == ours[step]] == []
+
+
+def test_every_step_of_ours_is_left_out_once():
+    left_out = {step for name, recipe in RECIPES.items() if name.startswith("ours") for step, value in
+                vars(recipe).items() if value != getattr(Recipe(), step)}
+    assert left_out == vars(Recipe()).keys()
 
 
 def test_a_scorer_of_ones_own_gives_the_columns(tmp_path, monkeypatch, capsys):

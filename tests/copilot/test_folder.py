@@ -61,18 +61,19 @@ def test_its_budget_is_counted_by_its_own_tokenizer(folder):
     assert (answerer.window, answerer.room) == (3000, 3000 - 500 - 96)     # the model's is smaller than the settings'
 
 
-def test_a_stop_ends_decoding_and_the_next_question_works(folder):
+def test_a_stop_frees_the_model_that_writes_within_half_a_second_and_the_next_question_works(folder):
     answerer = FolderAnswerer(folder, FolderSettings(max_tokens=2500))
     pieces = answerer.generate("a")
     next(pieces)
     started = time.monotonic()
     answerer.stop()
+    with answerer._turns._busy:                # the model itself has let go
+        assert time.monotonic() - started < 0.5
     assert list(pieces) == []
-    assert next(answerer.generate("again"))    # waits until the model itself has let go
-    assert time.monotonic() - started < 5
+    assert next(answerer.generate("again"))
 
 
-def test_a_stop_ends_the_reading_of_a_long_prompt(tmp_path):
+def test_a_stop_frees_the_model_that_reads_a_long_prompt_within_half_a_second(tmp_path):
     answerer = FolderAnswerer(write_folder(tmp_path / "wide", width=512, layers=24), FolderSettings(max_tokens=16))
     reading = threading.Event()
     answerer._model.register_forward_pre_hook(lambda *_: reading.set())
@@ -84,7 +85,7 @@ def test_a_stop_ends_the_reading_of_a_long_prompt(tmp_path):
     answerer.stop()
     reader.join(5)
     with answerer._turns._busy:                # the model itself has let go
-        assert time.monotonic() - started < 1 and not heard
+        assert time.monotonic() - started < 0.5 and not heard
 
 
 def test_a_missing_folder_and_a_broken_one_cost_one_sentence(tmp_path):

@@ -110,6 +110,34 @@ def test_a_reader_that_is_killed_is_replaced(tmp_path):
         assert reader.read(str(tmp_path / "a.md")).characters == 6
 
 
+def test_a_reader_may_wait_longer_for_a_file_than_it_may_take_for_one(tmp_path):
+    (tmp_path / "a.md").write_text("Fine.\n")
+    with Reader() as reader:
+        reader.read(str(tmp_path / "a.md"))        # it has started
+        reader._time_s = 0.49
+        reader.read(str(tmp_path / "a.md"))
+        time.sleep(1.2)                # after 1 s its process would end if it were still reading
+        assert reader.read(str(tmp_path / "a.md")).characters == 6
+
+
+def test_a_reader_that_cannot_start_says_why(tmp_path, monkeypatch):
+    def refuse(_process):
+        raise OSError("no more processes")
+
+    monkeypatch.setattr("multiprocessing.context.SpawnProcess.start", refuse)
+    with pytest.raises(OSError, match="no more processes"), Reader() as reader:
+        reader.read(str(tmp_path / "a.md"))
+
+
+def test_a_link_to_itself_costs_a_reason_and_never_the_files_beside_it(tmp_path):
+    (tmp_path / "a.md").write_text("Fine.\n")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "loop.md").symlink_to("loop.md")
+    fine, *loops = walk(tmp_path)
+    assert fine.reason == "" and all(one.reason.startswith("cannot be opened (Too many levels") for one in loops)
+    assert [Path(one.path).name for one in (fine, *loops)] == ["a.md", "loop", "loop.md"]
+
+
 def test_a_file_too_large_is_not_opened(tmp_path):
     with (tmp_path / "huge.txt").open("wb") as file:
         file.truncate(MAX_BYTES + 1)

@@ -415,6 +415,12 @@ CHAT = """
         def __init__(self, text: str = "PPO clips the ratio."):
             super().__init__(messages=iter([AIMessage(text)] * 9))
 
+    class Limited(GenericFakeChatModel):
+        max_tokens: int = 7
+        temperature: float = 0.7
+        messages: object = iter(())
+        name: str
+
     class NoChat:
         pass
 """
@@ -434,6 +440,17 @@ def test_a_langchain_chat_model_answers_by_the_name_of_its_class(tmp_path):
     model = open_answerer('langchain:our_chat:Chat?{"text": "PPO clips the ratio of probabilities."}')
     reply = last(assistant_on(tmp_path, {"ppo.md": ADVICE.format("")}, model), "Why does PPO clip the ratio?")
     assert reply.text == "PPO clips the ratio of probabilities. [1]"
+
+
+@pytest.mark.usefixtures("chat_module")
+def test_settings_of_a_langchain_model_are_ours_and_the_rest_its_class_s():
+    chat = open_answerer("langchain:our_chat:Chat?context=9000&max_tokens=100&source_tokens=4000&text=PPO")
+    assert (chat.window, chat.room) == (9000, 4000)
+    assert open_answerer("langchain:our_chat:Chat?context=1024&max_tokens=100").room == 1024 - 100 - 96
+    limited = open_answerer("langchain:our_chat:Limited?max_tokens=100&name=it")._model
+    assert (limited.max_tokens, limited.temperature, limited.name) == (100, 0.2, "it")
+    with pytest.raises(ConfigError, match="context='many' is not valid"):
+        open_answerer("langchain:our_chat:Chat?context=many")
 
 
 @pytest.mark.usefixtures("chat_module")

@@ -114,6 +114,29 @@ def test_a_download_that_was_given_up_goes_on_the_next_time(hub, tmp_path):
     assert server.ranges == ["bytes=1000000-"]
 
 
+@pytest.mark.parametrize("record", ["", '{"sha256": "12', "[1]", "7"])
+def test_a_broken_record_hides_nothing_and_its_download_begins_anew(hub, tmp_path, record):
+    for name in ("m.gguf.part", "other.gguf"):
+        (tmp_path / name).write_bytes(CONTENT[:1000])
+        (tmp_path / f"{name}.json").write_text(record)
+    (tmp_path / "gone.gguf").symlink_to("nowhere")
+    assert [(one.path.name, one.sha256) for one in models(tmp_path)] == [("m.gguf.part", ""), ("other.gguf", "")]
+    assert download(offer(hub[1] + PATH), tmp_path).path.read_bytes() == CONTENT
+
+
+def test_a_record_is_whole_or_the_one_before(hub, tmp_path, monkeypatch):
+    server, where = hub
+    server.breaks = [1_000_000, 0, 0, 0, 0, 0]
+    with pytest.raises(ConfigError, match="broke off"):
+        download(offer(where + PATH), tmp_path)
+    before = (tmp_path / "m.gguf.part.json").read_text()
+    write = Path.write_text
+    monkeypatch.setattr(Path, "write_text", lambda path, text, **_: write(path, text[:9]) / 0)     # the power fails
+    with pytest.raises(ZeroDivisionError):
+        download(offer(where + PATH), tmp_path)
+    assert (tmp_path / "m.gguf.part.json").read_text() == before
+
+
 def test_what_was_left_of_other_content_is_not_continued(hub, tmp_path):
     server, where = hub
     server.breaks = [1_000_000, 0, 0, 0, 0, 0]

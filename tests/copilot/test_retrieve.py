@@ -11,9 +11,9 @@ from copilot.words import content_words
 from tests.copilot.fakes import WordEmbedder, write_corpus
 
 
-def retriever(folder: Path, pages: dict[str, str] | None = None) -> Retriever:
+def retriever(folder: Path, pages: dict[str, str] | None = None, recipe: Recipe | None = None) -> Retriever:
     embedder = WordEmbedder()
-    return Retriever(open_index(write_corpus(folder / "corpus", pages), folder / "index", embedder), embedder)
+    return Retriever(open_index(write_corpus(folder / "corpus", pages), folder / "index", embedder), embedder, recipe)
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +120,8 @@ def test_a_variant_of_what_is_asked_comes_behind_it_unless_it_is_asked_for(tmp_p
     finds = retriever(tmp_path, pages).find
     assert finds("Why does DQN have a target network?").passages[0].page.path == "faq/b.md"
     assert finds("Why does Double DQN have a target network?").passages[0].page.path == "faq/a.md"
+    finds = retriever(tmp_path, pages, Recipe(longer=0.0)).find
+    assert finds("Why does DQN have a target network?").passages[0].page.path == "faq/a.md"
 
 
 def test_a_comparison_brings_both_sides_and_their_facts(found):
@@ -145,14 +147,21 @@ def test_a_misspelt_question_finds_what_the_right_one_finds_and_stays_as_it_was_
     assert wrong.evidence == right.evidence
 
 
+def test_what_follows_an_accented_letter_in_a_heading_does_not_repair_itself(tmp_path):
+    finds = retriever(tmp_path, {"a.md": "# What éstimators are\n\nThey guess.\n"}).find
+    assert finds("stimators").question == "stimators"
+
+
 def test_who_asks_what_an_unknown_name_is_gets_no_answer_and_a_known_one_beside_it_counts(found):
     assert found("What is the TPUv5 of PPO?").evidence == 0.0
     assert found("Why does PPO clip the ratio on a TPUv5?").evidence > 0.0
 
 
-def test_lists_of_sources_are_not_answers(found):
+def test_lists_of_sources_are_not_answers(found, tmp_path):
     headings = [passage.chunk.heading_path[-1] for passage in found("Schulman PPO sources").passages]
     assert headings and "Sources for PPO" not in headings
+    found = retriever(tmp_path, recipe=Recipe(unsourced=False)).find
+    assert found("Schulman PPO sources").passages[0].chunk.heading_path[-1] == "Sources for PPO"
 
 
 def test_what_says_the_same_is_found_once(tmp_path):

@@ -95,7 +95,8 @@ def test_the_turns_before_the_question_are_its_history():
 @pytest.mark.parametrize(("body", "status", "said"), [
     (b"{", 400, "no JSON object"), ([], 400, "no JSON object"), ({"messages": "x"}, 400, "must be a list"),
     (chat(""), 400, "last message"), ({"messages": []}, 400, "last message"),
-    (chat(model="gpt-5"), 404, "no model 'gpt-5'"),
+    (chat(model="gpt-5"), 404, "no model 'gpt-5'"), (chat(model="\ud83d"), 404, "no model '\ud83d'"),
+    (b"[" * 200_000, 400, "no JSON object"),
 ])
 def test_a_bad_request_gets_an_error_as_openai_writes_it(port, body, status, said):
     got, raw = call(port, "POST", "/v1/chat/completions", body)
@@ -113,6 +114,19 @@ def test_no_website_can_ask_through_the_browser(port, headers, status):
     assert got == status
 
 
+@pytest.mark.parametrize("headers", [
+    {"Host": "[::1"}, {"Origin": "http://[::1"}, {"Content_Length": "\xb2"}, {"Content_Length": "9" * 5000},
+])
+def test_a_request_that_cannot_be_read_is_answered(port, headers):
+    status, raw = call(port, "POST", "/v1/chat/completions", chat(), **headers)
+    assert status == 400 and "host, path or length cannot be read" in json.loads(raw)["error"]["message"]
+
+
+def test_half_a_character_in_a_question_costs_that_character(port):
+    status, raw = call(port, "POST", "/v1/chat/completions", chat(f"{QUESTION} \ud83d"))
+    assert status == 200 and "PPO clips" in json.loads(raw)["choices"][0]["message"]["content"]
+
+
 def test_other_paths_are_named(port):
     status, raw = call(port, "GET", "/v1/embeddings")
     assert status == 404 and "POST /v1/chat/completions" in json.loads(raw)["error"]["message"]
@@ -128,8 +142,8 @@ def test_it_listens_on_this_machine_only(assistant, port):
 class Model:
     """Fails, or speaks until its reader leaves."""
 
-    def __init__(self, fails: bool) -> None:
-        self.fails, self.left = fails, threading.Event()
+    def __init__(self, failure: Exception | None) -> None:
+        self.failure, self.left = failure, threading.Event()
 
     def stream(self, found, history=()):
         text = ""
@@ -137,8 +151,8 @@ class Model:
             while True:
                 text += "PPO clips. \n\n"
                 yield text
-                if self.fails:
-                    raise ConfigError("the model's process has ended")
+                if self.failure:
+                    raise self.failure
         finally:
             self.left.set()
 
@@ -154,23 +168,26 @@ def speaking(assistant, port, request) -> Iterator[tuple[Model, int]]:
     assistant.answerer = before
 
 
-@pytest.mark.parametrize("speaking", [True], indirect=True)
-def test_a_model_that_fails_costs_one_sentence(speaking):
+@pytest.mark.parametrize(("speaking", "said"), [
+    (ConfigError("the model has ended"), "the model has ended"), (ValueError("no such token"), "no such token"),
+    (ConnectionError("no Ollama"), "no Ollama"), (AssertionError(), "AssertionError"),
+], indirect=["speaking"])
+def test_a_model_that_fails_costs_one_sentence(speaking, said):
     status, raw = call(speaking[1], "POST", "/v1/chat/completions", chat())
-    assert status == 500 and json.loads(raw)["error"]["message"] == "the model's process has ended"
+    assert status == 500 and json.loads(raw)["error"]["message"] == said
     _, raw = call(speaking[1], "POST", "/v1/chat/completions", chat(stream=True))
-    assert '"message": "the model\'s process has ended"' in raw.decode() and raw.endswith(b"data: [DONE]\n\n")
+    assert f'"message": "{said}"' in raw.decode() and raw.endswith(b"data: [DONE]\n\n")
 
 
-@pytest.mark.parametrize("speaking", [False], indirect=True)
+@pytest.mark.parametrize("speaking", [None], indirect=True)
 def test_a_client_that_leaves_ends_the_generation(speaking):
     model, port = speaking
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     connection.request("POST", "/v1/chat/completions", json.dumps(chat(stream=True)),
                        {"Content-Type": "application/json"})
     response = connection.getresponse()
-    while b"PPO clips" not in response.readline():
-        pass
+    while b"PPO clips" not in (line := response.readline()):
+        assert line
     response.close()
     connection.close()
     assert model.left.wait(10)

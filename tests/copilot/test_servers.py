@@ -119,6 +119,8 @@ def test_a_server_that_tells_nothing_gets_a_cautious_budget():
         answerer = OpenAIAnswerer(f"{address}/v1", "second", ServerSettings(source_tokens=9000))
         assert (answerer.window, answerer.room) == (4096, 4096 - 500 - 96)
         assert answerer.count("a gradient step") >= 3 and answerer.count("截断") >= 2
+        told = OpenAIAnswerer(f"{address}/v1", settings=ServerSettings(context=16_000, source_tokens=9000))
+        assert (told.window, told.room) == (16_000, 9000)
 
 
 def test_a_server_s_key_comes_from_the_environment(monkeypatch):

@@ -9,9 +9,11 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+import copilot.__main__ as command_line
 from copilot.__main__ import main
 from copilot.assistant import Reply, Source
 from copilot.conversations import Conversations
@@ -74,6 +76,32 @@ def test_a_conversation_is_begun_gone_on_with_and_kept(here, capsys):
     assert "environment steps are expensive" in second.answer and second.sources[0].path == "papers/sac.md"
     assert main(["ask", "--conversation", one.id[:6], "Why does PPO clip?"]) == 0
     assert Conversations(here / "conversations.sqlite").recent()[0].turns == 3
+
+
+def test_elsewhere_the_program_s_own_corpus_and_index_are_used(here, monkeypatch, capsys):
+    elsewhere = here / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert (command_line._PROJECT / "corpus" / "docs").is_dir()
+    monkeypatch.setattr(command_line, "_PROJECT", here)
+    assert main(["ask", "Why does PPO clip the ratio?"]) == 0
+    assert "papers/ppo.md" in capsys.readouterr().out
+    assert (here / ".index" / "current").exists() and not list(elsewhere.iterdir())
+    monkeypatch.setattr(command_line, "_PROJECT", here / "nothing")
+    assert main(["ask", "Why does PPO clip the ratio?"]) == 2
+    assert "'corpus' does not exist. Give the folder" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("here")
+def test_measuring_compares_the_recipes_on_the_benchmark_s_questions_if_nothing_else_is_said(monkeypatch):
+    asked = []
+    monkeypatch.setattr(command_line, "open_embedder", lambda _spec: WordEmbedder())
+    monkeypatch.setattr(command_line, "ablation", lambda *given: asked.append(given))
+    monkeypatch.setattr(command_line, "table", lambda _results: "")
+    assert main(["measure"]) == 0
+    ((_, _, _, questions, out, _, recipes, *_),) = asked
+    assert questions.is_file() and questions.parts[-2:] == ("benchmarks", "questions.jsonl")
+    assert (out, recipes) == (Path("results"), ())
 
 
 @pytest.mark.usefixtures("here")

@@ -197,8 +197,9 @@ def _connect_asking(page: _Page) -> None:
     talk = page.talk
 
     def respond(text: str, before: list[Turn], seat: history.Seat, names: list[str]) -> Iterator[tuple[Any, ...]]:
+        nothing = tuple(gr.skip() for _ in [*page.whole, talk.question])
         if not text.strip():
-            yield tuple(gr.skip() for _ in [*page.whole, talk.question])
+            yield nothing
             return
         seat.move(seat.conversation)
         conversation, moves = seat.conversation, seat.moves
@@ -216,6 +217,7 @@ def _connect_asking(page: _Page) -> None:
         while seat.moves != moves:         # what was on its way may have overtaken what the window has turned to
             moves = seat.moves
             yield (*page.view(history.opened(page.store, seat.conversation), seat), gr.skip())
+        yield nothing                      # the last values are sent again at the end, over what was opened meanwhile
 
     def example(before: list[Turn], seat: history.Seat, names: list[str], event: gr.SelectData,
                 ) -> Iterator[tuple[Any, ...]]:

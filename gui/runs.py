@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from gui import runview, why
+from gui.answers import Turn
 from gui.code import log_html
 from gui.jobs import Jobs
 from gui.parts import LIVE, empty, notice, page_head
@@ -23,9 +24,9 @@ from rlcore.runs import Run
 EVERY_S = 1.5                      # between looks at the files while something is at work
 
 
-@dataclass(frozen=True)
+@dataclass
 class Look:
-    """What a visitor is looking at."""
+    """What a window is looking at; changed in place, so that a diagnosis on its way sees that the window turned."""
 
     run_id: str = ""
     weight: float = 0.6            # of the past in the smoothed curves
@@ -168,11 +169,12 @@ def build(app: gr.Blocks, root: Path, jobs: Jobs, library: Library) -> RunsPage:
         new = view(root, replace(now, run_id=run_id), {}, jobs)
         same = new.run_id == now.run_id
         cleared = tuple(gr.skip() for _ in diagnosis.shown) if same else why.show(None)
-        return (replace(now, run_id=new.run_id), gr.update(visible=False), message, *updates(new), *cleared)
+        now.run_id = new.run_id
+        return (now, gr.update(visible=False), message, *updates(new), *cleared)
 
     def redraw(now: Look, before: Mapping[str, Hashable], amount: float, x: str, more: list[str]) -> tuple[Any, ...]:
-        changed = replace(now, weight=amount, axis=x, metrics=tuple(more))
-        return (changed, *updates(view(root, changed, before, jobs)))
+        now.weight, now.axis, now.metrics = amount, x, tuple(more)
+        return (now, *updates(view(root, now, before, jobs)))
 
     def does(action: Callable[[Path], object]) -> Callable[[Look], tuple[Any, ...]]:
         return lambda now: open_run(now, now.run_id, act(root, now.run_id, action))
@@ -189,9 +191,9 @@ def build(app: gr.Blocks, root: Path, jobs: Jobs, library: Library) -> RunsPage:
         return open_run(now, event.value)
 
     def diagnose(now: Look) -> Iterator[tuple[Any, ...]]:
-        run = pick(runs.list_runs(root), now.run_id)
-        for turn in why.diagnosed(run.path, library) if run else ():
+        for turn in _diagnosis(root, now, library):
             yield (gr.Tabs(selected="why"), *why.show(turn))
+        yield tuple(gr.skip() for _ in [tabs, *diagnosis.shown])   # the last values are sent again at the end
 
     timer.tick(watch, [look, seen], watched, **turn)
     opened.click(watch, [look, seen], watched, **turn)
@@ -211,6 +213,15 @@ def build(app: gr.Blocks, root: Path, jobs: Jobs, library: Library) -> RunsPage:
     keep.click(lambda: gr.update(visible=False), None, [confirm], queue=False)
     really.click(does(runs.delete), [look], shown, **turn)
     return RunsPage(look, shown, open_run, diagnosis)
+
+
+def _diagnosis(root: Path, now: Look, library: Library) -> Iterator[Turn]:
+    """The diagnosis of the run that a window shows, as it grows, until the window shows another."""
+    asked, run = now.run_id, pick(runs.list_runs(root), now.run_id)
+    for turn in why.diagnosed(run.path, library) if run else ():
+        if now.run_id != asked:
+            break
+        yield turn
 
 
 def _actions() -> tuple[list[gr.Button], gr.Number, gr.Button]:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -213,10 +212,6 @@ def test_a_script_that_was_not_launched_here_is_code_too(tmp_path: Path, jobs: J
     assert page.view(tmp_path, Look(), {}, jobs).parts["trust"] == (str(path / "train.py"),)
     assert "its script train.py was not launched from here" in page.act(tmp_path, "a", runs.resume)
     assert open_run(path).state == "stopped"
-
-
-def test_a_look_can_be_changed() -> None:
-    assert replace(Look("a"), weight=0.9).run_id == "a"
 
 
 def test_what_cannot_be_done_is_said(tmp_path: Path) -> None:

@@ -1,0 +1,76 @@
+"""A window that turns to something else while an answer or a diagnosis is being written keeps what it turned to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+from page_fakes import FakeDesk, library, places, reply, write_run
+
+from copilot.conversations import Conversations
+from gui import history, page
+from gui.answers import Turn
+from gui.runs import Look
+
+pytestmark = pytest.mark.usefixtures("builds_gradio")
+
+
+def handlers(folder: Path, *answers: str) -> dict[str, Callable[..., Any]]:
+    """What the built app calls, by name."""
+    app = page.build_app(library(FakeDesk(*[reply(text) for text in answers])), places(folder))
+    return {str(listener.name): listener.fn for listener in app.fns.values() if listener.fn}
+
+
+def texts(values: tuple[Any, ...]) -> str:
+    return str([value for value in values if value != gr.skip()])
+
+
+def kept(folder: Path, question: str) -> str:
+    store = Conversations(folder / "conversations.sqlite")
+    return history.keep(store, "", Turn(question, reply("About it.")))[0]
+
+
+def test_what_a_finished_answer_sends_again_changes_nothing(tmp_path: Path) -> None:
+    *_, shown, last = handlers(tmp_path, "PPO clips.")["respond"]("Why?", [], history.Seat(), [])
+    assert "PPO clips." in texts(shown)
+    assert all(value == gr.skip() for value in last)      # Gradio repeats it after whatever was opened meanwhile
+    assert len(last) == len(shown)
+
+
+def test_an_answer_on_its_way_yields_to_the_conversation_that_was_opened(tmp_path: Path) -> None:
+    seat, other = history.Seat(), kept(tmp_path, "What is GAE?")
+    answering: Iterator[tuple[Any, ...]] = handlers(tmp_path, "PPO", "PPO clips.")["respond"]("Why?", [], seat, [])
+    assert "Searching" in texts(next(answering))
+    assert "PPO" in texts(next(answering))
+    seat.move(other)
+    rest = list(answering)
+    assert "What is GAE?" in texts(rest[-2])
+    assert "PPO clips." not in texts(rest[-2])
+    assert seat.conversation == other
+    titles = {one.title for one in Conversations(tmp_path / "conversations.sqlite").recent()}
+    assert titles == {"What is GAE?", "Why?"}             # what it had got so far is kept where it was asked
+
+
+def test_a_diagnosis_is_shown_beside_its_own_run_only(tmp_path: Path) -> None:
+    for name in "ab":
+        write_run(tmp_path / "runs", name)
+    does, look = handlers(tmp_path, "It", "It fell."), Look("a")
+    diagnosing = does["diagnose"](look)
+    assert "a stop improving" in texts(next(diagnosing))
+    does["chosen"](look, gr.EventData(None, {"value": "b"}))
+    assert look.run_id == "b"
+    assert all(value == gr.skip() for values in diagnosing for value in values)
+    *_, shown, last = does["diagnose"](look)
+    assert "It fell." in texts(shown)
+    assert all(value == gr.skip() for value in last)
+    assert len(last) == len(shown)
+
+
+def test_curves_are_drawn_anew_for_the_run_that_is_open(tmp_path: Path) -> None:
+    write_run(tmp_path / "runs", "a")
+    look = Look("a")
+    handlers(tmp_path)["redraw"](look, {}, 0.9, "time", ["loss/value"])
+    assert look == Look("a", 0.9, "time", ("loss/value",))

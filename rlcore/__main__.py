@@ -164,6 +164,7 @@ def _add_run_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--threads", type=_yaml,
                      help="that torch computes with; few enough to share the machine, if not given")
     sub.add_argument("--replay_on_disk", action="store_true", help="keep the replay memory in the run's folder")
+    sub.add_argument("--replay_on_gpu", action="store_true", help="keep the replay memory on the device that trains")
     sub.add_argument("--checkpoint_s", type=_yaml, help="seconds between checkpoints")
     sub.set_defaults(run_command=_train)
 

@@ -111,7 +111,8 @@ def train(algo: str, env: str | Factory | Env, config: Any = None, *, env_steps:
           keep_every: int | None = None, start_from: str | Path | None = None,
           freeze: str | Sequence[str] = (), encoder: Encoder | None = None, hindsight: float | None = None,
           compiled: bool | None = None, threads: int | None = None, replay_on_disk: bool = False,
-          callbacks: Sequence[Callback] = (), checkpoint_s: float = 30.0, progress: bool = True) -> Agent:
+          replay_on_gpu: bool = False, callbacks: Sequence[Callback] = (), checkpoint_s: float = 30.0,
+          progress: bool = True) -> Agent:
     """Train an agent and keep everything about it in a run folder.
 
     Args:
@@ -149,6 +150,7 @@ def train(algo: str, env: str | Factory | Env, config: Any = None, *, env_steps:
             most. All cores are up to twice as fast in float32 on an idle machine, and far slower on a busy one.
         replay_on_disk: keep the replay memory in files of the run's folder, for one that is larger than the machine's
             memory; the system reads and writes them as needed.
+        replay_on_gpu: keep the replay memory on the device that trains, so that batches need not be copied there.
         callbacks: functions of a `Moment`, called with each row of metrics; one that returns True ends the run.
         checkpoint_s: seconds between checkpoints.
         progress: show a progress bar.
@@ -174,7 +176,7 @@ def train(algo: str, env: str | Factory | Env, config: Any = None, *, env_steps:
         evaluate_episodes=evaluate_episodes, patience=patience, keep_every=keep_every,
         start_from=None if start_from is None else str(start_from), freeze=freeze, hindsight=hindsight,
         encoder=None if own is None else encoder_name(own), compiled=False if compiled is None else compiled,
-        replay_on_disk=replay_on_disk, versions=versions(),
+        replay_on_disk=replay_on_disk, replay_on_gpu=replay_on_gpu, versions=versions(),
     )
     callbacks, chosen = checked("callbacks", callbacks), _chosen(checked("run_dir", run_dir))
     _check_together(spec)
@@ -301,8 +303,13 @@ def _check_together(spec: RunSpec) -> None:
     if spec.freeze and not algorithm.freezes:
         raise ConfigError(f"{algorithm.title} moves all of its policy at once, so freeze={spec.freeze} cannot hold a "
                           "part of it. PPO can.")
-    if spec.replay_on_disk and algorithm.loop == "on_policy":
-        raise ConfigError(f"{algorithm.title} has no replay memory: leave replay_on_disk=True out.")
+    for option in ("replay_on_disk", "replay_on_gpu"):
+        if getattr(spec, option) and algorithm.loop == "on_policy":
+            raise ConfigError(f"{algorithm.title} has no replay memory: leave {option}=True out.")
+    if spec.replay_on_gpu and (spec.replay_on_disk or spec.device.startswith("cpu")):
+        against = "replay_on_disk=True" if spec.replay_on_disk else f"device='{spec.device}'"
+        raise ConfigError(f"replay_on_gpu=True keeps the replay memory on the GPU that trains, which {against} "
+                          "contradicts. Leave one of them out.")
     if spec.patience is not None and spec.evaluate_every is None:
         raise ConfigError(f"patience={spec.patience} counts evaluations: give evaluate_every too.")
 
@@ -405,6 +412,7 @@ class Session:
         if algorithm.loop == "off_policy":
             self.loop, self.memory = cast(Loop, off_policy), cast(OffPolicyAgent, agent).memory
             self.memory.folder = folder / "replay" if spec.replay_on_disk else None
+            self.memory.device = torch.device(spec.device if spec.replay_on_gpu else "cpu")
         if spec.compiled and (tool := graph.missing_tool(spec.device)):
             logger.warning("This machine lacks %s, so the compiled run goes on with the readable step: by the same "
                            "formulas, but not to the last bits of a compiled one.", tool)

@@ -96,6 +96,11 @@ class Ring:
         return self.size * self.num_envs
 
     @property
+    def on_cpu(self) -> bool:
+        """Whether NumPy sees the rows."""
+        return self.device.type == "cpu"
+
+    @property
     def size(self) -> int:
         """Steps of each environment that can be picked."""
         return min(self.total, self.steps - 1)
@@ -147,12 +152,11 @@ class Ring:
 
     def _look(self) -> None:
         """See the rows anew: on the CPU as NumPy sees them, since for single steps torch's calls cost more."""
-        on_cpu = self.device.type == "cpu"
-        self._views = {name: rows.numpy() if on_cpu else rows for name, rows in self.rows.items()}
+        self._views = {name: rows.numpy() if self.on_cpu else rows for name, rows in self.rows.items()}
         self._flat = {name: rows.reshape(-1, *rows.shape[2:]) for name, rows in self._views.items()}
 
     def _given(self, column: Tensor) -> Any:
-        return column.cpu().numpy() if self.device.type == "cpu" else column.to(self.device)
+        return column.cpu().numpy() if self.on_cpu else column.to(self.device)
 
     def _allocate(self, columns: dict[str, Tensor], memory: Tensor) -> None:
         self.stacks = [name for name, column in columns.items() if self._is_stack(name, column)]
@@ -305,7 +309,7 @@ class Ring:
     def _at(self, name: str, index: Tensor) -> Tensor:
         """A column at flat rows of any shape."""
         flat = self._flat[name]
-        return torch.from_numpy(flat.take(index.numpy(), 0)) if self.device.type == "cpu" else flat[index]
+        return torch.from_numpy(flat.take(index.numpy(), 0)) if self.on_cpu else flat[index]
 
     def _shift(self, index: Tensor, by: int) -> Tensor:
         return (index + by * self.num_envs) % (self.steps * self.num_envs)

@@ -56,6 +56,7 @@ class RunSpec:
     hindsight: float | None = None     # share of replayed steps that pursue another goal
     compiled: bool = False             # the gradient step is; its sums differ in their last bits
     replay_on_disk: bool = False       # the replay memory lies in files of the run's folder
+    replay_on_gpu: bool = False        # or on the device that trains
     versions: Mapping[str, str] = field(default_factory=dict)
     format: int = FORMAT
 

@@ -134,6 +134,7 @@ _RULES: dict[str, Rule] = {
     "compiled": _flag(),
     "threads": _whole(optional=False),
     "replay_on_disk": _flag(),
+    "replay_on_gpu": _flag(),
     "callbacks": Rule("a list of functions, such as [watch]", _functions, optional=False),
     "checkpoint_s": _number("a number of seconds, at least 0", 0, optional=False),
     "versions": _named("versions by name"),

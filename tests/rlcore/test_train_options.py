@@ -14,6 +14,7 @@ from rlcore import checkpoint
 from rlcore.__main__ import main
 from rlcore.catalog import config_for
 from rlcore.config import build, to_dict
+from rlcore.data.replay import Ring
 from rlcore.envs.make import Backend
 from rlcore.restore import agent_state, make_agent, run_env
 from rlcore.runs import BACKENDS, SAMPLERS, checked, open_run, read_evaluations, read_metrics, read_spec
@@ -282,3 +283,29 @@ def test_a_memory_on_disk_learns_the_same_and_resumes_the_same(tmp_path: Path):
     assert torch.equal(ram.memory.rows["obs"][:50], disk.memory.rows["obs"][:50])
     with pytest.raises(rl.ConfigError, match="PPO has no replay memory"):
         rl.train("ppo", "CartPole-v1", env_steps=10, replay_on_disk=True)
+
+
+def test_a_memory_on_a_gpu_is_refused_where_it_cannot_be(tmp_path: Path):
+    for algo, options, why in [
+        ("dqn", {}, "device='cpu' contradicts"),
+        ("dqn", {"device": "cuda", "replay_on_disk": True}, "replay_on_disk=True contradicts"),
+        ("ppo", {"device": "cuda"}, "PPO has no replay memory"),
+    ]:
+        with pytest.raises(rl.ConfigError, match=why):
+            rl.train(algo, "CartPole-v1", env_steps=10, run_dir=tmp_path / "run", replay_on_gpu=True, **options)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("algo", "env", "changes", "options"), [
+    ("dqn", "CartPole-v1", {"prioritized": True, "n_step": 3}, {}),
+    ("dqn", "rlcore/BitFlip-v0", {}, {"hindsight": 0.8}),
+    ("r2d2", "CartPole-v1", {}, {}), ("sac", "Pendulum-v1", {}, {}),
+])
+def test_what_torch_picks_is_what_numpy_picks(monkeypatch, algo: str, env: str, changes: Any, options: Any):
+    learned = []
+    for on_cpu in (True, False):   # off the CPU, torch picks the rows; here it does so on the CPU
+        monkeypatch.setattr(Ring, "on_cpu", on_cpu)
+        agent = rl.train(algo, env, config_of(algo, **changes), env_steps=400, progress=False, **options)
+        learned.append(weights({"model": agent.online.state_dict() if hasattr(agent, "online") else
+                                agent.critics.state_dict()}))
+    assert learned[0] == learned[1]

@@ -19,6 +19,12 @@ from rlcore.envs.bitflip import BitFlip
 RNG = np.random.default_rng
 
 
+@pytest.fixture(autouse=True, params=[True, False], ids=["numpy", "torch"])
+def _whoever_picks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the CPU rows are seen by NumPy, elsewhere by torch alone: both must do the same."""
+    monkeypatch.setattr(Ring, "on_cpu", request.param)
+
+
 def steps(first: int, count: int, ends: tuple[int, ...] = (), num_envs: int = 1) -> Rollout:
     """Steps numbered from `first`, in which the number is what is achieved and −1 is what was wanted.
 

@@ -18,6 +18,12 @@ from rlcore.data.scale import RewardScale
 RNG = np.random.default_rng
 
 
+@pytest.fixture(autouse=True, params=[True, False], ids=["numpy", "torch"])
+def _whoever_picks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the CPU rows are seen by NumPy, elsewhere by torch alone: both must do the same."""
+    monkeypatch.setattr(Ring, "on_cpu", request.param)
+
+
 def steps(first: int, count: int, num_envs: int = 1, ends: tuple[int, ...] = (), cuts: tuple[int, ...] = ()) -> Rollout:
     """Steps numbered from `first`: observation t (+ ½ in the second environment), action t, reward 10·t, memory t.
 

@@ -44,6 +44,8 @@ _PHRASE = re.compile(
     rf"[我的最近新上一两三次这那在和与里中刚才ⒶⒺ\s]+(?:{_ONE_ZH}|运行)", re.IGNORECASE)
 _PHRASED = re.compile(r"\bruns?\b|\btraining\b|训练|运行", re.IGNORECASE)
 _RUN = re.compile(r"\bruns?\b", re.IGNORECASE)
+_VERB = re.compile(r"\b(?:should|must|would|will|can|could|does|do)\s+$", re.IGNORECASE)
+_TRAINING_RUNS = re.compile(r"[^?.!]*\btraining\b[^?.!]*\brun\s*(?:$|[?.!]|for\b|until\b)", re.IGNORECASE)
 _LATEST = re.compile(r"last|latest|newest|recent|最近|最新|上一?次|刚才", re.IGNORECASE)
 _OWN_ZH = re.compile(r"我的|[这那]次|Ⓔ\s*[上里中]?的\s*Ⓐ|[上里中]的\s*(?:训练|运行)")
 _SEVERAL = re.compile(r"two|2|three|3|[两三]次", re.IGNORECASE)
@@ -127,6 +129,8 @@ def _in_words(text: str, runs: Sequence[Run]) -> Iterator[tuple[re.Match[str], l
         latest = bool(_LATEST.search(said))
         if not (latest or (_OWN_ZH if has_chinese(said) else _RUN).search(said)):     # `my training` may be any
             continue
+        if _VERB.search(marked[:match.start()]) and _TRAINING_RUNS.match(said + marked[match.end():]):
+            continue                   # how long should the training run?
         fit = [run for run in runs if (not algos or run.config.get("algo") in algos) and
                (not envs or {str(run.config.get("env")), base(str(run.config.get("env")))} & {*envs})]
         if count := _SEVERAL.search(said):

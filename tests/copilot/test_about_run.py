@@ -68,6 +68,8 @@ def asked(assistant: Assistant, question: str, root: Path, history: tuple = ()) 
     ("my latest training crashed", ["sac-a"]), ("explain my last training run", ["sac-a"]),
     ("最近的训练方法有哪些", []), ("最新的训练技巧是什么", []), ("最近的训练有哪些趋势", []),
     ("上次训练的奖励为什么低", ["sac-a"]), ("最近训练不收敛怎么办", ["sac-a"]),
+    ("How long should the PPO training on CartPole run?", []), ("Should I stop the PPO training run?", ["ppo-swing"]),
+    ("does my PPO training run on CartPole fail", ["ppo-cart"]),
 ])
 def test_a_question_names_its_runs(root, question, names):
     assert [run.name for run in named_runs(question, root).runs] == names

@@ -218,7 +218,8 @@ class _Saver:
             rngs = (space._np_random for space in _spaces(value))
             return {"space": [self.save(rng, found) if _is_seeded(rng) else None for rng in rngs]}
         if _is_mujoco(value, "MjData"):
-            return {"mujoco": {key: torch.from_numpy(array.copy()) for key, array in _mujoco_arrays(value).items()}}
+            arrays = {key: torch.from_numpy(array.copy()) for key, array in _mujoco_arrays(value).items()}
+            return {"mujoco": arrays | {"time": torch.tensor([value.time], dtype=torch.float64)}}
         if _is_env(value):
             self.homes |= _homes(value)
             return {"part": self.attributes(value, _SURE), "of": type(value).__qualname__}
@@ -358,6 +359,7 @@ class _Loader:
                     # constraint rows come and go with contacts; each step computes them afresh
                     if key in arrays and tuple(arrays[key].shape) == array.shape:
                         array[...] = arrays[key].numpy()
+                old.time = float(arrays["time"][0]) if "time" in arrays else old.time
                 return old
             case {"part": values, "of": kind}:
                 self.check(_is_env(old) and type(old).__qualname__ == kind, kind)
@@ -590,7 +592,7 @@ def _is_mujoco(value: Any, kind: str) -> bool:
 
 
 def _mujoco_arrays(data: Any) -> dict[str, Any]:
-    """Every array and clock of the simulation: the next step may read any of them (warm starts, contact forces)."""
+    """Every array of the simulation: the next step may read any of them (warm starts, contact forces)."""
     found = {}
     for name in dir(data):
         if not name.startswith("_"):

@@ -189,7 +189,8 @@ def claimed(path: Path) -> Iterator[None]:
             file.unlink(missing_ok=True) if content is None else file.write_bytes(content)
         with contextlib.suppress(OSError):  # what holds something stays
             path.rmdir()
-            RUNS.rmdir()
+            if path.parent == RUNS:
+                RUNS.rmdir()
         raise
 
 

@@ -77,6 +77,17 @@ def test_what_was_saved_does_not_change_when_the_environment_goes_on():
     assert len(positions) == 1
 
 
+def test_a_simulation_s_clock_goes_on_where_it_was():
+    env, restored = (make_env("HalfCheetah-v5", 1, seed=seed) for seed in (0, 1))
+    for one in (env, restored):
+        one.reset()
+    go_on(env, 5, np.random.default_rng(0))
+    load_env_state(restored, save_env_state(env))
+    clocks = [float(part["data"]["mujoco"]["time"]) for one in (env, restored) for part in save_env_state(one)
+              if "data" in part]
+    assert clocks[0] == clocks[1] > 0
+
+
 @pytest.mark.parametrize("name", ["LunarLander-v3", "BipedalWalker-v3"])
 def test_a_box2d_world_cannot_be_saved_and_says_so(name: str):
     env = make_env(name, 1, seed=0)

@@ -91,14 +91,16 @@ def history(turns: Sequence[Turn]) -> list[tuple[str, str]]:
 
 
 def preparing(status: Status) -> str:
-    """What to read while the index is prepared: `Preparing the index… 42 %`."""
-    return f"Preparing the index… {status.fraction:.0%}".replace("%", " %")
+    """What to read while the index is prepared: `Preparing the index… 42 %, about 3 min left`."""
+    left = "" if status.left_s is None else f", about {max(1, round(status.left_s / 60))} min left"
+    return f"Preparing the index… {status.fraction:.0%}".replace("%", " %") + left
 
 
 def meanwhile(status: Status, what: str, library: Library) -> str:
     """What to read before the first word: how far the index is, then what is done and who will read what was found."""
     if status.state != "ready":
-        return preparing(status)
+        once = "" if status.left_s is None else ". It is made once; after that, answers come at once."
+        return preparing(status) + once
     spec = library.desk.spec
     return f"{what}…" if spec == "builtin" else f"{what}; then {title(spec)} reads what was found…"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Literal, Protocol
 from gui.desk import Desk, Progress
 
 logger = logging.getLogger(__name__)
+
+_SURE = 0.02                       # of the index, after which its pace says when it will be ready
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,19 @@ class Status:
     state: Literal["opening", "ready", "failed"]
     fraction: float = 0.0          # of the index that is prepared
     message: str = ""
+    left_s: float | None = None    # until it is ready, as soon as that can be said
+
+
+class _Pace:
+    """How long something still takes, by its pace since the first look: it may go on where an earlier one stopped."""
+
+    def __init__(self) -> None:
+        self._first: tuple[float, float] | None = None
+
+    def left_s(self, done: float) -> float | None:
+        now = time.monotonic()
+        start, first = self._first = self._first or (now, done)
+        return (now - start) / (done - first) * (1 - done) if done - first > _SURE else None
 
 
 class Library:
@@ -106,8 +122,10 @@ class Library:
                     self._changed.wait()
 
     def _open(self) -> None:
+        pace = _Pace()
         try:
-            self._desk = self._opener(progress=lambda done, text: self._set(Status("opening", done, text)))
+            self._desk = self._opener(progress=lambda done, text: self._set(
+                Status("opening", done, text, pace.left_s(done))))
         except Exception as error:  # whatever went wrong, the page must say so: nobody else reads this thread
             logger.exception("The index could not be opened")
             self._set(Status("failed", 0.0, f"{type(error).__name__}: {error}"))

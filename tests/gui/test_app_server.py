@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from page_fakes import FakeDesk, closed_library, failing_library, library, places, write_run, write_video
 
-from gui import page, server, theme
-from gui.service import Status
+from gui import page, server, service, theme
+from gui.desk import Progress
+from gui.service import Library, Status
 
 
 def test_only_finished_videos_of_runs_are_served(tmp_path: Path) -> None:
@@ -81,7 +82,9 @@ def test_every_button_has_a_handler_and_an_anchor(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("status", "text"), [
-    (Status("opening", 0.42, "Embedding"), "Preparing the index… 42 %"), (Status("ready", 1.0), "Index ready"),
+    (Status("opening", 0.42, "Embedding"), "Preparing the index… 42 %<"), (Status("ready", 1.0), "Index ready"),
+    (Status("opening", 0.42, "Embedding", 170.0), "Preparing the index… 42 %, about 3 min left<"),
+    (Status("opening", 0.99, "Embedding", 2.0), "about 1 min left"),
     (Status("failed", 0, "ValueError: no <corpus>"), "no &lt;corpus&gt;"),
 ])
 def test_the_rail_says_how_far_the_index_is(status: Status, text: str) -> None:
@@ -95,6 +98,23 @@ def test_the_library_opens_once_and_can_be_tried_again() -> None:
     assert failed.status == Status("failed", 0.0, "ValueError: disk full")
     with pytest.raises(RuntimeError, match="disk full"):
         _ = failed.desk
+
+
+def test_how_long_the_index_takes_is_told_by_its_pace_since_it_went_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter([100.0, 110.0, 130.0])
+    monkeypatch.setattr(service.time, "monotonic", lambda: next(seconds))
+    told: list[float | None] = []
+
+    def opener(progress: Progress) -> FakeDesk:
+        for done in (0.40, 0.41, 0.50):                # an interrupted build goes on at 40 %
+            progress(done, "Embedding")
+            told.append(shelf.status.left_s)
+        return FakeDesk()
+
+    shelf = Library(opener)  # type: ignore[arg-type]
+    shelf._open()
+    assert told == [None, None, pytest.approx(150.0)]  # 10 % took 30 s, 50 % are left
+    assert shelf.status == Status("ready", 1.0, "Index ready")
 
 
 def test_the_library_is_closed_until_it_is_started() -> None:

@@ -38,6 +38,9 @@ def test_a_question_waits_for_the_index_and_says_how_far_it_is() -> None:
     shelf._set(Status("opening", 0.42, "Embedding"))
     turns = answers.answer("Why?", [], shelf)
     assert next(turns).text == "_Preparing the index… 42 %_"
+    shelf._set(Status("opening", 0.43, "Embedding", 200.0))
+    assert next(turns).text == (
+        "_Preparing the index… 43 %, about 3 min left. It is made once; after that, answers come at once._")
     shelf.start()
     assert list(turns)[-1].text == "Here."
 

@@ -35,9 +35,9 @@ from copilot.retrieve import Found, Passage
 from copilot.vocabulary import Term, without
 from copilot.words import has_chinese, stems
 
-_LEAD, _STEPS, _CODE, _OTHER, _SIDE = 80, 110, 120, 120, 50     # words of the lead, of its list, of code, of others
+_LEAD, _STEPS, _CODE, _OTHER, _SIDE = 80, 200, 120, 120, 50     # words of the lead, of its list, of code, of others
 _LISTING = 300                     # words of code where that is what was asked for
-_TOTAL = 260                       # words of all that is quoted
+_TOTAL = 360                       # words of all that is quoted
 _SIGN = 0.1                        # what it counts for a heading to ask the same, and against it to name other things
 _RELEVANT = 0.65                   # another passage is quoted from this share of the best one's score
 _FIRST = 0.1                       # what it counts for a statement to begin its passage

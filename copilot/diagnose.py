@@ -404,7 +404,7 @@ def _values_diverge(record: Record) -> Iterator[Finding]:
                       f"about {number(bound)}.",
                       "Lower `learning_rate`, move the target network more slowly, and use Double DQN or twin critics; "
                       "check that `terminated` ends the bootstrap.", (values.evidence, record.episodes.evidence),
-                      "Why do my DQN Q-values explode or become far too high?"
+                      "Why do my DQN Q-values explode, keep growing or become far too high?"
                       if "discrete" in (record.algo.acts if record.algo else ()) else "Why does SAC's Q-value explode?")
 
 

@@ -319,12 +319,21 @@ def _formula(draft: _Draft) -> bool:
 
 
 def _steps(draft: _Draft, lead: int, rest: Sequence[Group]) -> None:
-    """The list in the passage that answers; for who asks how, also what it says of rlcore."""
-    lists = [group for group in rest if any(piece.kind == "item" for piece in group)]
-    here = [group for group in rest if "rlcore" in _text(group) and {piece.kind for piece in group} == {"paragraph"}]
-    for group in [*lists[:1], *(here[:1] if _HOW_TO.search(draft.found.question) else [])]:
-        if fitted := clipped(group, min(_STEPS, draft.left), draft.found.relevance):
-            draft.parts.append(draft.take(lead, fitted))
+    """What else the passage that answers says: all of it if its heading asks what was asked, as far as there is room;
+    otherwise its list, and for who asks how, also what it says of rlcore."""
+    question = draft.found.english or draft.found.question
+    told = [group for group in rest if {piece.kind for piece in group} <= {"paragraph", "item"}]
+    first = [group for group in told if any(piece.kind == "item" for piece in group)][:1]
+    if _HOW_TO.search(draft.found.question):
+        first += [group for group in told if group not in first and "rlcore" in _text(group)][:1]
+    fitting: dict[int, Group] = {}
+    left = min(_STEPS, draft.left)
+    for group in (first if not _asks_same(draft.found.passages[lead], question) else
+                  sorted(told, key=lambda group: group not in first)):
+        if fitted := clipped(group, left, draft.found.relevance):
+            fitting[told.index(group)] = fitted
+            left -= size(fitted)
+    draft.parts += [draft.take(lead, fitting[place]) for place in sorted(fitting)]
 
 
 def _code(draft: _Draft, lead: int | None, places: Iterable[int], words: int) -> None:

@@ -487,6 +487,18 @@ def test_who_asks_how_also_gets_what_that_passage_says_of_rlcore():
     assert "In rlcore it is" not in compose(found("my critic loss oscillates", (0.9, GROWS)))
 
 
+def test_a_passage_whose_heading_asks_the_same_is_quoted_to_its_end():
+    page = ("## Why does the return fall late in training?\n\nThe steps are too large.\n\nLook at:\n\n"
+            "- The clip fraction.\n- The divergence.\n\nIf neither moves, the reward changed.\n\nRemedies:\n\n"
+            "- A lower rate.\n- Fewer epochs.")
+    same = compose(found("why does the return fall late in training?", (0.9, page)))
+    places = [same.index(part) for part in ("- The divergence. [1]", "the reward changed. [1]", "- Fewer epochs. [1]")]
+    assert places == sorted(places)
+    other = compose(found("what moved the clip fraction in an old experiment?", (0.9, page)))
+    assert "- The divergence. [1]" in other
+    assert "the reward changed" not in other
+
+
 BUFFER = ("## How do I write a buffer?\n\nSubclass the buffer and change what is drawn.\n\nRules:\n\n"
           "- Keep the shapes.\n- Keep the names.")
 TREE = "## My sampling is slow\n\nWalk the tree with arrays.\n\n```python\n" + "tree.set(1)\n" * 150 + "```"

@@ -195,7 +195,8 @@ class Retriever:
         places = self._ordered(asked.english, list(islice(order, max(limit, _AGAIN) if self._reranker else limit)))
         places = list(dict.fromkeys([*places[:limit], *facts, *decisive, *definitions, *needed]))
         names = [name for name in _names(question)     # of HER no word is left: it may well be known
-                 if (words := content_words(name)) and not any(map(counts.get, words))]
+                 if (words := content_words(name)) and not any(map(counts.get, words))
+                 and not any(self._index.having([quoted(_apart(name))]))]
         evidence = max([self._evidence(asked, weights, ranking), *(self._held(pairs, place) for place in places)])
         return Found(
             question,
@@ -380,6 +381,11 @@ def _defines(asked: Asked) -> bool:
 def _names(question: str) -> list[str]:
     """What looks like a name: capitals or digits within a word that begins no sentence."""
     return list(dict.fromkeys(match.group() for match in _NAME.finditer(question)))
+
+
+def _apart(name: str) -> str:
+    """A name as the words it is written of: `TicTacToe` → `Tic Tac Toe`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
 
 
 def _distinct(places: Iterable[int], chunks: Chunks) -> Iterator[int]:

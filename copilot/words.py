@@ -309,7 +309,14 @@ _CHINESE = """
 一下子 suddenly | 越训练越差 gets worse during training | 越练越差 gets worse during training |
 越学越差 gets worse during training | 输赢 won or lost | 半个 half a | 变强 gets stronger | 太强 too strong |
 太弱 too weak | 打 play | 游戏里 game | 摔 falls | 站不稳 falls | 站不起来 falls | 走不了 cannot walk |
-不会走 cannot walk | 学着学着 during training | 刹不住 cannot brake
+不会走 cannot walk | 学着学着 during training | 刹不住 cannot brake | 最佳 best | 等效 equivalent | 等价 equivalent |
+联系 relation | 关系 relation | 处理 handle | 坏处 drawback | 好处 benefit | 优缺点 advantages and disadvantages |
+缓解 mitigate | 自适应 adaptive | 动态 dynamic | 周期 period | 质量 quality | 信息 information | 逼近 approximate |
+先降后升 falls then rises | 先升后降 rises then falls | 涨 rise | 不涨 does not rise | 清空 clear | 舍弃 discard |
+本质 nature | 方程 equation | 求导 differentiate | 加权 weighted | 间隔 interval | 代替 replace | 冒险 risky |
+陷入 stuck in | 支持 support | 执行 execute | 建议 advice | 底层 lower layers | 隐层 hidden layer |
+增量 incremental | 学不动 fails to learn | 推不动 cannot push | 怎么确定 how to choose | 如何确定 how to choose |
+左右移动 moves left and right | 左右摇摆 swings left and right
 """
 
 _CHINESE_STOPWORDS = """
@@ -319,7 +326,7 @@ _CHINESE_STOPWORDS = """
 什么 哪 哪些 哪个 哪种 为 到 从 把 被 让 给 但 但是 而 而且 因为 所以 如果 就 也 都 还 还是 很 太 更 最
 之间 之 以及 中 里 上 下 后 前 先 再 要 想 需要 进行 通过 有用 办 多少 几 种 个 次 出现 发现 感觉 一直
 突然 有人 知道 理解 解释 说 做 得 地 其 其中 某 每 每个 各 所 并 且 只 才 又 该 怎么办 为啥 啥 比 跟 同 以
-由 向 等
+由 向 等 左右 各位 求助 提问 已经 明显 分别 各自
 """
 
 # What people write in short → what the corpus calls it.

@@ -33,6 +33,7 @@ def test_no_question_breaks_the_search(found, question):
 
 def test_names_that_no_passage_has_are_told_and_one_that_is_also_a_common_word_is_not(found):
     assert found("Does the ratio of HER need TPUv5?").unknown == ("TPUv5",)
+    assert found("Does the ratio need a ValueFunction or a ValueFountain?").unknown == ("ValueFountain",)
 
 
 def test_a_chinese_question_is_read_in_english(found):

@@ -156,6 +156,13 @@ class _Page:
         seat.move(conversation if said else "")
         return self.view(said, seat)
 
+    def settled(self, seat: history.Seat, shown: str) -> tuple[Any, ...]:
+        """What a window should show after an answer, for `whole`: Gradio sends the answer's last values once more when
+        it is over, perhaps over what was opened meanwhile."""
+        if shown == seat.conversation:
+            return tuple(gr.skip() for _ in self.whole)
+        return self.view(history.opened(self.store, seat.conversation), seat)
+
 
 def title_html(title: str) -> str:
     """The open conversation's name above it."""
@@ -197,9 +204,8 @@ def _connect_asking(page: _Page) -> None:
     talk = page.talk
 
     def respond(text: str, before: list[Turn], seat: history.Seat, names: list[str]) -> Iterator[tuple[Any, ...]]:
-        nothing = tuple(gr.skip() for _ in [*page.whole, talk.question])
         if not text.strip():
-            yield nothing
+            yield tuple(gr.skip() for _ in [*page.whole, talk.question])
             return
         seat.move(seat.conversation)
         conversation, moves = seat.conversation, seat.moves
@@ -217,7 +223,6 @@ def _connect_asking(page: _Page) -> None:
         while seat.moves != moves:         # what was on its way may have overtaken what the window has turned to
             moves = seat.moves
             yield (*page.view(history.opened(page.store, seat.conversation), seat), gr.skip())
-        yield nothing                      # the last values are sent again at the end, over what was opened meanwhile
 
     def example(before: list[Turn], seat: history.Seat, names: list[str], event: gr.SelectData,
                 ) -> Iterator[tuple[Any, ...]]:
@@ -227,8 +232,9 @@ def _connect_asking(page: _Page) -> None:
     asked: dict[str, Any] = {"outputs": [*page.whole, talk.question], "concurrency_id": "llm", "concurrency_limit": 1,
                              **_QUIET}
     talk.stop.click(page.library.halt, None, None, queue=False)
-    gr.on([talk.question.submit, talk.send.click], respond, [talk.question, *given], **asked)
-    talk.log.example_select(example, given, **asked)
+    for asking in (gr.on([talk.question.submit, talk.send.click], respond, [talk.question, *given], **asked),
+                   talk.log.example_select(example, given, **asked)):
+        asking.then(page.settled, [page.seat, page.current], page.whole, **_QUIET)
 
 
 def _connect_history(app: gr.Blocks, page: _Page) -> None:

@@ -193,7 +193,6 @@ def build(app: gr.Blocks, root: Path, jobs: Jobs, library: Library) -> RunsPage:
     def diagnose(now: Look) -> Iterator[tuple[Any, ...]]:
         for turn in _diagnosis(root, now, library):
             yield (gr.Tabs(selected="why"), *why.show(turn))
-        yield tuple(gr.skip() for _ in [tabs, *diagnosis.shown])   # the last values are sent again at the end
 
     timer.tick(watch, [look, seen], watched, **turn)
     opened.click(watch, [look, seen], watched, **turn)
@@ -208,7 +207,9 @@ def build(app: gr.Blocks, root: Path, jobs: Jobs, library: Library) -> RunsPage:
     evaluate.click(measure, [look, episodes], shown, **turn)
     record.click(does(lambda path: jobs.start(path.name, "video", lambda: runs.record(path, jobs.agreed))), [look],
                  shown, **turn)
-    ask.click(diagnose, [look], [tabs, *diagnosis.shown], concurrency_id="llm", show_progress="hidden")
+    # At its end Gradio sends a diagnosis again, perhaps over another run that was opened meanwhile.
+    ask.click(diagnose, [look], [tabs, *diagnosis.shown], concurrency_id="llm", show_progress="hidden").then(
+        why.show, [diagnosis.turn], diagnosis.shown, show_progress="hidden")
     delete.click(lambda: gr.update(visible=True), None, [confirm], queue=False)
     keep.click(lambda: gr.update(visible=False), None, [confirm], queue=False)
     really.click(does(runs.delete), [look], shown, **turn)

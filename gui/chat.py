@@ -232,7 +232,9 @@ def _connect_asking(page: _Page) -> None:
     asked: dict[str, Any] = {"outputs": [*page.whole, talk.question], "concurrency_id": "llm", "concurrency_limit": 1,
                              **_QUIET}
     talk.stop.click(page.library.halt, None, None, queue=False)
-    for asking in (gr.on([talk.question.submit, talk.send.click], respond, [talk.question, *given], **asked),
+    # What is sent before the answer before it is quite over is asked then.
+    for asking in (gr.on([talk.question.submit, talk.send.click], respond, [talk.question, *given],
+                         trigger_mode="always_last", **asked),
                    talk.log.example_select(example, given, **asked)):
         asking.then(page.settled, [page.seat, page.current], page.whole, **_QUIET)
 

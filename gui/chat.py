@@ -161,6 +161,10 @@ class _Page:
         it is over, perhaps over what was opened meanwhile."""
         if shown == seat.conversation:
             return tuple(gr.skip() for _ in self.whole)
+        return self.turned(seat)
+
+    def turned(self, seat: history.Seat) -> tuple[Any, ...]:
+        """What a window has turned to, for `whole`."""
         return self.view(history.opened(self.store, seat.conversation), seat)
 
 
@@ -222,7 +226,7 @@ def _connect_asking(page: _Page) -> None:
             yield (*page.view([*before, turn], seat), gr.skip())
         while seat.moves != moves:         # what was on its way may have overtaken what the window has turned to
             moves = seat.moves
-            yield (*page.view(history.opened(page.store, seat.conversation), seat), gr.skip())
+            yield (*page.turned(seat), gr.skip())
 
     def example(before: list[Turn], seat: history.Seat, names: list[str], event: gr.SelectData,
                 ) -> Iterator[tuple[Any, ...]]:

@@ -98,6 +98,7 @@ def free_port(host: str, first: int, tries: int = 100) -> socket.socket:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
+            listener.listen()                         # until somebody listens, another program could bind it too
         except OSError as error:
             listener.close()
             if error.errno in (errno.EADDRINUSE, errno.EACCES):

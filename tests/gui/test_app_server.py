@@ -34,8 +34,7 @@ def test_a_link_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_a_port_in_use_makes_way_for_the_next_one() -> None:
-    with server.free_port("127.0.0.1", 30_000) as first:
-        first.listen()
+    with server.free_port("127.0.0.1", 30_000) as first:     # which serves nothing yet
         taken = first.getsockname()[1]
         with server.free_port("127.0.0.1", taken) as second:
             assert second.getsockname()[1] > taken

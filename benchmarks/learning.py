@@ -82,6 +82,8 @@ CASES = (
         "cost_limit": 4.0, "horizon": 40, "learning_rate": 5e-3, "gamma": 0.5, "hidden": [32]}, explore=True),
     Case("dqn", "rlcore/BitFlip-v0", 24_000, -6, title="DQN with hindsight", hindsight=catalog.HINDSIGHT),
     Case("dqn", "rlcore/BitFlip-v0", 24_000, -6, title="DQN without hindsight"),
+    Case("sac", "rlcore/ReacherGoal-v5", 30_000, -10, title="SAC with hindsight", hindsight=catalog.HINDSIGHT),
+    Case("sac", "rlcore/ReacherGoal-v5", 30_000, -10, title="SAC without hindsight"),
 )
 LONG = (                                    # a quarter of an hour to an hour for each run
     Case("ppo", "ALE/Pong-v5", 1_500_000, 18, {"learning_rate": 5e-4, "clip_decay": "constant",

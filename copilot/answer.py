@@ -204,7 +204,7 @@ def _lead(found: Found) -> int | None:
     A follow-up is answered by what has not been said, if there is any; a comparison by one on both sides, and by None
     if it has none of those, but a table.
     """
-    question = found.english or found.question
+    question = found.wording
     able = [place for place, passage in enumerate(found.passages) if not passage.chunk.is_facts
             and opening(own := groups(passage.chunk.text))
             and (_may_begin(passage, question) or not replies(_text(unreplied(own)[0])))]
@@ -228,7 +228,7 @@ def _bare(text: str) -> str:
 
 def _value(found: Found, place: int) -> float:
     """How well a passage may answer: by its score, and by two signs of its heading."""
-    passage, question = found.passages[place], found.english or found.question
+    passage, question = found.passages[place], found.wording
     strange = foreign(question, name(passage)) and not _has(question, passage.page.names)
     return passage.score + _SIGN * (_asks_same(passage, question) - strange)
 
@@ -260,7 +260,7 @@ def _answer(draft: _Draft, lead: int, *, named: bool) -> list[Group]:
 
     Its first sentence is in bold if its heading asks what was asked. If not, or if `named`, the heading goes first.
     """
-    passage, question = draft.found.passages[lead], draft.found.english or draft.found.question
+    passage, question = draft.found.passages[lead], draft.found.wording
     every = draft.readable(passage)
     if not every:
         return []
@@ -278,7 +278,7 @@ def _answer(draft: _Draft, lead: int, *, named: bool) -> list[Group]:
 def _values(draft: _Draft) -> bool:
     """The settings that the question asks for, from the tables of their algorithms; whether there are any."""
     found = draft.found
-    question = found.english or found.question
+    question = found.wording
     for place in found.asked.get("value", ()):
         passage = found.passages[place]
         plain = without(question, Term("", passage.page.names))
@@ -309,7 +309,7 @@ def _formula(draft: _Draft) -> bool:
 
     def value(place: int) -> tuple[float, float]:
         passage = found.passages[place]
-        return share(found.english or found.question, " ".join([*passage.page.names, name(passage)])), passage.score
+        return share(found.wording, " ".join([*passage.page.names, name(passage)])), passage.score
 
     for place in sorted(shown, key=value, reverse=True):
         if told := chosen(shown[place], _CODE, found.relevance):
@@ -321,7 +321,7 @@ def _formula(draft: _Draft) -> bool:
 def _steps(draft: _Draft, lead: int, rest: Sequence[Group]) -> None:
     """What else the passage that answers says: all of it if its heading asks what was asked, as far as there is room;
     otherwise its list, and for who asks how, also what it says of rlcore."""
-    question = draft.found.english or draft.found.question
+    question = draft.found.wording
     told = [group for group in rest if {piece.kind for piece in group} <= {"paragraph", "item"}]
     first = [group for group in told if any(piece.kind == "item" for piece in group)][:1]
     if _HOW_TO.search(draft.found.question):

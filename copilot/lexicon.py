@@ -253,7 +253,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("Gymnasium-Robotics",
         "FetchReach FetchPush FetchSlide FetchPickAndPlace HandReach HandManipulateBlock HandManipulateEgg "
         "HandManipulatePen PointMaze AntMaze AdroitHand FrankaKitchen PandaReach PandaPush",
-        "Reacher-v5", CONTINUOUS, goal=True),
+        "rlcore/ReacherGoal-v5", CONTINUOUS, goal=True),
     Family("MiniGrid",
         "MiniGrid BabyAI ObstructedMaze DynamicObstacles LockedRoom RedBlueDoors UnlockPickup BlockedUnlockPickup "
         "GoToDoor GoToObject PutNear DistShift", "MiniGrid-DoorKey-5x5-v0", extra="minigrid"),
@@ -297,6 +297,7 @@ ENV_NAMES: dict[str, str] = {
     "HalfCheetah": "cheetah | 猎豹 | 半猎豹",
     "Walker2d": "walker",
     "Ant": "蚂蚁 | 四足蚂蚁",
+    "ReacherGoal": "goal reacher | reacher with a goal | reacher with goals | goal-conditioned reacher",
     "BitFlip": "bit flipping env | bit flipping environment | flip bits | flipping bits | 比特翻转 | 位翻转 | 翻转比特",
     "Hopper": "单腿跳 | 单足跳 | 单腿跳跃",
     "Humanoid": "人形机器人 | 人形",

@@ -53,7 +53,7 @@ _CONTINUOUS = re.compile(r"(?<!not )(?<!non-)(?<![a-z])continuous(?!\s*=\s*false
                          r"连续(?!\s*[\d一二三四五六七八九十百]|训练)", re.IGNORECASE)
 _USUAL = ("ppo", "dqn", "sac")    # where the first choice is not wanted
 _FIRST = ("CartPole-v1", "Pendulum-v1")    # quick ones, where no environment is named
-_WITH_GOALS = "rlcore/BitFlip-v0"    # likewise, for hindsight
+_WITH_GOALS = ("rlcore/BitFlip-v0", "rlcore/ReacherGoal-v5")    # likewise, for hindsight
 _HOW = re.compile(r"\bhow\b|怎么|如何|怎样", re.IGNORECASE)
 _GPU = re.compile(r"(?<![a-z])(?:gpus?|cuda)(?![a-z])", re.IGNORECASE)
 _GENERAL = {"num_envs", "env_steps", "seed", "target_return"}    # mean the same whatever the algorithm
@@ -381,8 +381,7 @@ def _subject(bare: str, named: Sequence[Mention], places: Sequence[Mention],
                      if first not in avoided else
                      f"{_method(first).title} is not wanted; {method.title} is the next choice here.")
     if place is None:
-        first = _FIRST[continuous or method.acts == {"continuous"}]
-        first = _WITH_GOALS if back and first == _FIRST[0] else first
+        first = (_WITH_GOALS if back else _FIRST)[continuous or method.acts == {"continuous"}]
         quick = [_place(base(name), "", False) for name in (first, *catalog.ENVIRONMENTS) if base(name) not in avoided]
         place = next(one for one in quick if not method.acts or method.acts & one.acts)
         notes.append(f"No environment was named; {place.name} is a quick first one.")
@@ -403,7 +402,8 @@ def _why_not(method: _Method, place: _Place, title: str, added: Sequence[Variant
     known = method.name in catalog.ALGORITHMS
     if place.acts and not place.goal and any(one.setting == "hindsight" for one in added):
         return (f"{title} needs a goal-conditioned environment, whose observations hold an achieved and a desired "
-                f"goal, and {place.name} has no goals.")
+                f"goal, and {place.name} has no goals. "
+                f"Try {' or '.join(catalog.with_goals(method.acts or place.acts))}.")
     if place.acts and method.acts and not method.acts & place.acts:
         has = "a continuous (Box)" if "continuous" in place.acts else "a discrete"
         needs = " or ".join(sorted(method.acts))
@@ -435,9 +435,9 @@ def _offer(bare: str, method: _Method, place: _Place, *, back: bool) -> str:
     back: hindsight was asked for.
     """
     algos = [name for name in (*method.like, "ppo") if name in catalog.ALGORITHMS]
-    if back and place.goal and place.listed:
-        algos = [name for name in (*algos, *catalog.ALGORITHMS) if catalog.ALGORITHMS[name].looks_back]
     env = place.family.like if place.family else place.name
+    if back and env in catalog.ENVIRONMENTS and catalog.environment(env).gives_goals:
+        algos = [name for name in (*algos, *catalog.ALGORITHMS) if catalog.ALGORITHMS[name].looks_back]
     if method.acts and not method.acts & place.acts:    # LunarLander has a continuous twin
         twin = env.replace("Continuous-", "-") if "Continuous-" in env else env.replace("-", "Continuous-")
         env = twin if twin in catalog.ENVIRONMENTS and not place.family else env

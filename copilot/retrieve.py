@@ -123,6 +123,11 @@ class Found:
         """Whether there is enough to answer from."""
         return bool(self.passages) and self.evidence >= _COVERED
 
+    @property
+    def wording(self) -> str:
+        """The question in the corpus's language, as far as its words are known."""
+        return self.english or self.question
+
 
 @dataclass(frozen=True)
 class Ranking:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -258,6 +258,14 @@ _BIT_FLIP: dict[str, Preset] = {
     **dict.fromkeys(("dqn", "qrdqn", "iqn"), Preset(
         24_000, {**_LOOKING_BACK, "epsilon_end": 0.1, "epsilon_steps": 4_000}, _FOR_HINDSIGHT)),
     "rainbow": Preset(40_000, {**_LOOKING_BACK, "n_step": 1}, _FOR_HINDSIGHT),
+}
+_REACHING_SAC = Preset(30_000, {
+    "num_envs": 4, "train_every": 1, "updates": 4, "learning_rate": 1e-3, "gamma": 0.9, "learning_starts": 1_000,
+    "hidden": (128, 128)}, _FOR_HINDSIGHT)
+_REACHING: dict[str, Preset] = {
+    "sac": _REACHING_SAC,
+    **dict.fromkeys(("td3", "ddpg", "tqc"), Preset(
+        30_000, _REACHING_SAC.config, f"those of SAC, for hindsight={HINDSIGHT}, not tuned")),
 }
 
 _HOLDING = {
@@ -643,6 +651,9 @@ ENVIRONMENTS: dict[str, Environment] = {
         Environment("rlcore/BitFlip-v0", "Bit flipping", "with goals", "discrete", 24, 8, None, 8,
                     "Flip one bit per step until all match a goal; with 8 bits the best mean return is -5.25.",
                     _BIT_FLIP, gives_goals=True, options=BitFlipOptions),
+        Environment("rlcore/ReacherGoal-v5", "Reacher with goals", "with goals", "continuous", 10, 2, None, 50,
+                    "Bring an arm's tip within 2 cm of a goal; every step away from it costs 1.", _REACHING,
+                    gives_goals=True),
         Environment("rlcore/StockTrading-v0", "Stock Trading", "trading, chasing", "continuous", 21, 4, None, 250,
                     "Trade four shares for a year on made-up prices; the return is the gain in percent.", {
                         "ppo": Preset(500_000, {"num_envs": 16, "gamma": 0.995, "normalize_obs": True}, _OURS)},
@@ -726,12 +737,17 @@ def hindsight(algo: str, env: str) -> float | None:
     return None if no_hindsight(algo, env) else HINDSIGHT
 
 
+def with_goals(acts: Collection[str]) -> list[str]:
+    """The environments with goals for these kinds of actions."""
+    return [one.id for one in ENVIRONMENTS.values() if one.gives_goals and one.acts in acts]
+
+
 def no_hindsight(algo: str, env: str) -> str:
     """Why this algorithm cannot use hindsight in this catalogued environment; empty if it can."""
     able, place = algorithm(algo), environment(env)
     if not place.gives_goals:
-        able_places = " or ".join(one.id for one in ENVIRONMENTS.values() if one.gives_goals)
-        return f"Hindsight replay needs an environment with goals, and {place.id} has none. Try {able_places}."
+        return (f"Hindsight replay needs an environment with goals, and {place.id} has none. "
+                f"Try {' or '.join(with_goals(able.acts))}.")
     if not able.looks_back:
         learns = "learns from its newest rollout alone" if able.loop == "on_policy" else "replays whole sequences"
         other = next(one for one in ALGORITHMS.values() if one.looks_back and place.acts in one.acts)

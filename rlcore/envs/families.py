@@ -49,9 +49,9 @@ def register_family(plain: str) -> None:
     if plain in gym.registry:
         return
     if plain.startswith("rlcore/"):
-        from rlcore.envs import bitflip, chasing, costs, trading
+        from rlcore.envs import bitflip, chasing, costs, reaching, trading
 
-        for module in (bitflip, chasing, costs, trading):
+        for module in (bitflip, chasing, costs, reaching, trading):
             module.register()
     for pattern, package, extra in _REGISTERED_BY:
         if re.fullmatch(pattern, plain):

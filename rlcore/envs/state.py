@@ -359,7 +359,8 @@ class _Loader:
                     # constraint rows come and go with contacts; each step computes them afresh
                     if key in arrays and tuple(arrays[key].shape) == array.shape:
                         array[...] = arrays[key].numpy()
-                old.time = float(arrays["time"][0]) if "time" in arrays else old.time
+                if "time" in arrays and arrays["time"].shape == (1,):
+                    old.time = float(arrays["time"])
                 return old
             case {"part": values, "of": kind}:
                 self.check(_is_env(old) and type(old).__qualname__ == kind, kind)

@@ -400,7 +400,7 @@ REFUSALS = [
     ("train PPO-Lagrangian on CartPole", "CartPole-v1 does not say", "ppo_lagrangian", "rlcore/CartPoleBounds-v0"),
     ("safe PPO for the hopper", "Hopper-v5 does not say", "ppo_lagrangian", "rlcore/HalfCheetahVelocity-v5"),
     ("run SAC on Breakout", "SAC needs a continuous action space", "dqn", "ALE/Breakout-v5"),
-    ("训练DQN玩FetchReach", "DQN needs a discrete action space", "sac", "Reacher-v5"),
+    ("训练DQN玩FetchReach", "DQN needs a discrete action space", "sac", "rlcore/ReacherGoal-v5"),
     ("A3C on LunarLander with 4 envs", "rlcore does not have A3C yet", "a2c", "LunarLander-v3"),
     ("用CrossQ训练Walker2d", "rlcore does not have CrossQ yet", "sac", "Walker2d-v5"),
     ("MuZero on CartPole", "rlcore does not have MuZero yet", "dqn", "CartPole-v1"),
@@ -414,12 +414,13 @@ REFUSALS = [
      "Pendulum-v1"),
     ("MaskablePPO on CartPole", "rl.train(…, action_mask=True)", "ppo", "CartPole-v1"),
     ("SAC with HER on FetchReach", "FetchReach (Gymnasium-Robotics) is not bundled yet. In any environment with goals, "
-     "rl.train(…, hindsight=0.8) has hindsight replay", "sac", "Reacher-v5"),
+     "rl.train(…, hindsight=0.8) has hindsight replay", "sac", "rlcore/ReacherGoal-v5"),
     ("train PPO with HER on BitFlip", "and PPO learns from its newest rollout alone. DQN can do it.", "dqn",
      "rlcore/BitFlip-v0"),
     ("R2D2 with hindsight on bit flipping", "and R2D2 replays whole sequences", "dqn", "rlcore/BitFlip-v0"),
     ("SAC with HER on BitFlip", "SAC needs a continuous action space", "dqn", "rlcore/BitFlip-v0"),
-    ("DQN with HER on CartPole", "CartPole-v1 has no goals", "dqn", "CartPole-v1"),
+    ("DQN with HER on CartPole", "CartPole-v1 has no goals. Try rlcore/BitFlip-v0.", "dqn", "CartPole-v1"),
+    ("use HER on Reacher", "Reacher-v5 has no goals. Try rlcore/ReacherGoal-v5.", "sac", "Reacher-v5"),
     ("train DQN with HER on BitFlip with 100 bits", "bits=100 must be between 2 and 64", "dqn", "rlcore/BitFlip-v0"),
     ("train DQN with HER on BitFlip, n_step=3", "hindsight=0.8 asks for the reward of single steps: n_step=3", "dqn",
      "rlcore/BitFlip-v0"),
@@ -502,10 +503,22 @@ def test_a_plan_with_goals_holds_its_bits_and_its_hindsight(sentence, algo, titl
     assert not any("left out" in note for note in plan.notes)
 
 
+@pytest.mark.parametrize(("sentence", "algo"), [
+    ("train SAC with HER", "sac"), ("train TD3 on the goal reacher", "td3"), ("用SAC和HER训练", "sac"),
+    ("train an agent with HER and continuous actions", "sac"), ("train SAC with HER on the reacher with goals", "sac"),
+])
+def test_hindsight_with_continuous_actions_is_planned_on_the_reacher_with_goals(sentence, algo):
+    plan = plan_from_text(sentence)
+    assert isinstance(plan, TrainingPlan), plan
+    assert (plan.algo, plan.env, plan.hindsight) == (algo, "rlcore/ReacherGoal-v5", 0.8)
+
+
 def test_an_offer_keeps_the_bits_and_says_hindsight():
     refusal = plan_from_text("train A2C with HER on BitFlip with 10 bits and 16 envs")
     assert refusal.alternative == "Train DQN with hindsight on rlcore/BitFlip-v0 with num_envs=16, bits=10."
     assert plan_from_text(refusal.alternative).env_options == {"bits": 10}
+    refusal = plan_from_text("SAC with HER on FetchReach, 40k steps")
+    assert refusal.alternative == "Train SAC with hindsight on rlcore/ReacherGoal-v5 with env_steps=40000."
 
 
 @pytest.mark.parametrize(("sentence", "options"), [

@@ -17,7 +17,8 @@ from rlcore.envs.make import Env, make_env
 from rlcore.envs.state import load_env_state, save_env_state
 
 SAVEABLE = ["CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0", "HalfCheetah-v5",
-            "Hopper-v5", "Reacher-v5", "Walker2d-v5", "InvertedDoublePendulum-v5", "Swimmer-v5", "Ant-v5"]
+            "Hopper-v5", "Reacher-v5", "Walker2d-v5", "InvertedDoublePendulum-v5", "Swimmer-v5", "Ant-v5",
+            "rlcore/ReacherGoal-v5"]
 
 
 def go_on(env: Env, steps: int, rng: np.random.Generator) -> list[tuple[np.ndarray, ...]]:
@@ -29,6 +30,7 @@ def go_on(env: Env, steps: int, rng: np.random.Generator) -> list[tuple[np.ndarr
         else:
             action = rng.uniform(-1, 1, size=env.action_space.shape).astype(np.float32)
         obs, reward, terminated, truncated, _ = env.step(action)
+        obs = np.concatenate([*obs.values()], -1) if isinstance(obs, dict) else obs
         rows.append(tuple(np.array(part) for part in (obs, reward, terminated, truncated)))
     return rows
 

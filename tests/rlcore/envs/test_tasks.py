@@ -1,7 +1,8 @@
-"""Trading and chasing: their arithmetic, and that one at a time and all at once are the same."""
+"""rlcore's own tasks: their arithmetic, and that one at a time and all at once are the same."""
 
 import subprocess
 import sys
+from contextlib import closing
 
 import gymnasium as gym
 import numpy as np
@@ -136,6 +137,28 @@ def test_bits_are_flipped_by_name_with_the_reward_that_hindsight_asks_for():
         assert truncated.all() == (step == 7)
     assert env.unwrapped.envs[0].get_wrapper_attr("compute_reward")(np.ones(8), np.ones(8), {}) == 0
     assert make_env("rlcore/BitFlip-v0", options={"bits": 3}).single_action_space.n == 3
+
+
+def test_an_arm_is_rewarded_only_within_two_centimetres_of_its_goal():
+    with closing(make_env("rlcore/ReacherGoal-v5", 2, seed=1)) as env:
+        obs, _ = env.reset()
+        assert {name: part.shape for name, part in obs.items()} == {
+            "observation": (2, 6), "achieved_goal": (2, 2), "desired_goal": (2, 2)}
+        for step in range(50):
+            *_, terminated, truncated, _ = env.step(np.zeros((2, 2), np.float32))
+            assert not terminated.any()
+            assert truncated.all() == (step == 49)
+
+        arm = env.unwrapped.envs[0].unwrapped
+        arm.set_state(np.zeros(4), np.zeros(4))                          # the arm's 0.1 m and 0.11 m in a line
+        arm.goal = np.array([0.2, 0.0])
+        obs, reward, _, _, info = arm.step(np.zeros(2))
+        assert obs["achieved_goal"] == pytest.approx([0.21, 0.0], abs=1e-4)
+        assert (reward, info["is_success"]) == (0, True)
+        arm.goal = np.array([0.18, 0.0])
+        assert arm.step(np.zeros(2))[1] == -1
+        goals = np.array([[0.2, 0.019], [0.2, 0.021], [0.181, 0.0]])
+        assert arm.compute_reward(np.tile([0.2, 0.0], (3, 1)), goals, {}).tolist() == [0, -1, 0]
 
 
 def test_bits_are_drawn_above_their_goal_bright_where_they_are_on():

@@ -34,7 +34,7 @@ from copilot.words import spaced
 from rlcore.config import ConfigError
 
 _MANY = 500                        # values in one SQL statement
-_WAIT_S = 900                      # for another process that changes the same index or collection
+_WAIT_S = 3600                     # for another process that changes the same index or collection; many minutes if slow
 FIELDS = (1.0, 1.0, 1.0, 1.0)      # weights of title, heading, aliases and body in BM25; others gained nothing
 
 _Value = TypeVar("_Value")

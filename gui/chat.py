@@ -323,7 +323,7 @@ def _connect_menu(page: _Page) -> None:
 
     def switch(choice: str) -> Iterator[tuple[Any, ...]]:
         if kind := picker.asked_kind(choice):
-            asks = gr.update(visible=True, value="", placeholder=picker.example(kind))
+            asks = gr.update(visible=True, placeholder=picker.example(kind))
             yield gr.skip(), asks, show(), "", gr.skip()
             return
         for said in picker.choose(choice, library):
@@ -344,6 +344,8 @@ def _connect_menu(page: _Page) -> None:
 
     choosing = [menu.menu, menu.what, menu.use, menu.said, chip]
     opened.click(refresh, [menu.scope, known], [menu.menu, chip, menu.scope, known], **_QUIET)
+    # The box is emptied here: Gradio sends a generator's last values twice, perhaps over what was typed meanwhile.
+    menu.menu.input(None, None, [menu.what], js="() => ''")
     menu.menu.input(switch, [menu.menu], choosing, concurrency_id="llm", **_QUIET)
     gr.on([menu.use.click, menu.what.submit], named, [menu.menu, menu.what], choosing, concurrency_id="llm", **_QUIET)
 

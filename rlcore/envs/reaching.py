@@ -30,9 +30,8 @@ class GoalReacher(ReacherEnv):
     def __init__(self, **options: Any):
         quiet_mujoco()
         super().__init__(**options)
-        part = [spaces.Box(-np.inf, np.inf, (size,), np.float64) for size in (6, 2, 2)]
-        self.observation_space = spaces.Dict(
-            dict(zip(("observation", "achieved_goal", "desired_goal"), part, strict=True)))
+        arm, place = (spaces.Box(-np.inf, np.inf, (size,), np.float64) for size in (6, 2))
+        self.observation_space = spaces.Dict({"observation": arm, "achieved_goal": place, "desired_goal": place})
 
     def step(self, action: Array) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         """One step of 20 ms."""

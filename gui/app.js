@@ -86,6 +86,13 @@ window.copilot = (() => {
     api.openers.chat(Number(place), number);
   }
 
+  // The line is emptied as its question leaves: the answer may come when the next one is being typed.
+  function emptied() {
+    const line = document.querySelector('#question textarea');
+    line.value = '';
+    line.dispatchEvent(new Event('input', { bubbles: true }));
+  }
+
   function write() { document.querySelector('#question textarea')?.focus(); }
 
   function codeOf(button) { return button.closest('.code').querySelector('code').textContent; }
@@ -135,7 +142,7 @@ window.copilot = (() => {
     said?.classList.toggle('beside', beside);
   }
 
-  const api = { show, mark, write, save, openSource, openers: {} };
+  const api = { show, mark, write, emptied, save, openSource, openers: {} };
 
   function start() {
     startTheme();

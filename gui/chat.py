@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -44,8 +44,11 @@ window.copilot.openers['%s'] = (turn, number) => trigger('open', {turn, number})
 """
 NEW = "New conversation"
 _QUIET: dict[str, Any] = {"show_progress": "hidden"}
+# One at a time, so that what a window turned to cannot be overtaken by what it turned away from.
+_TURN: dict[str, Any] = {"concurrency_id": "chat", "concurrency_limit": 1, **_QUIET}
 _THUMBS: dict[Any, Thumb] = {True: "up", "Like": "up", False: "down", "Dislike": "down"}
 _REMEMBER = "(id) => { sessionStorage.setItem('copilot-conversation', id); }"
+_SENT = "(text, ...others) => { window.copilot.emptied(); return [text, ...others]; }"
 _RECALL = "() => [null, sessionStorage.getItem('copilot-conversation') ?? '']"
 _SAVE = "(held) => { const file = JSON.parse(held); window.copilot.save(file.name, file.text); }"
 
@@ -54,7 +57,6 @@ _SAVE = "(held) => { const file = JSON.parse(held); window.copilot.save(file.nam
 class ChatPage:
     """What other pages connect to: `begin` opens a conversation that starts with a turn, for the outputs `shown`."""
 
-    turns: gr.State
     open_plan: gr.Button
     seat: gr.State
     shown: list[Any]
@@ -116,7 +118,6 @@ class _Page:
     places: Places
     store: Conversations
     rail: history.Rail
-    turns: gr.State
     seat: gr.State
     current: gr.Textbox            # the id of the open conversation, which the window remembers
     bar: _Bar
@@ -129,43 +130,51 @@ class _Page:
     def whole(self) -> list[Any]:
         """The components that show a conversation."""
         talk, bar = self.talk, self.bar
-        return [talk.log, self.turns, self.current, self.rail.listing, bar.title, bar.row, bar.naming, bar.confirm,
+        return [talk.log, self.current, self.rail.listing, bar.title, bar.row, bar.naming, bar.confirm,
                 talk.note_row, talk.offer_row, talk.offer, self.sources, self.passage, talk.send, talk.stop]
 
     def listed(self, seat: history.Seat) -> str:
         """The conversations that a window lists now."""
         return history.listed(self.store, seat.searched, seat.conversation)
 
-    def view(self, said: list[Turn], seat: history.Seat) -> tuple[Any, ...]:
-        """A conversation that is not being answered, for `whole`."""
-        one, what = history.known(self.store, seat.conversation), offer(said)
-        return (gr.update(value=messages(said), feedback_value=thumbs(said)), said, seat.conversation,
-                self.listed(seat), title_html(one.title if one else NEW),
-                gr.update(elem_classes="" if one else "new"), hide(), hide(), hide(), gr.update(visible=bool(what)),
-                what, _sources(said, len(said) - 1), "", show(), hide())
-
-    def growing(self, said: list[Turn]) -> tuple[Any, ...]:
-        """A conversation whose last answer is being written, for `whole`."""
-        changed: dict[Any, Any] = {self.talk.log: messages(said), self.talk.send: hide(), self.talk.stop: show(),
-                                   self.talk.offer_row: hide(), self.talk.note_row: hide()}
+    def only(self, changed: Mapping[Any, Any]) -> tuple[Any, ...]:
+        """These changes and no other, for `whole`."""
         return tuple(changed.get(part, gr.skip()) for part in self.whole)
+
+    def calm(self, seat: history.Seat) -> dict[Any, Any]:
+        """A conversation that is not being answered, but for what is open in it."""
+        talk, bar, said = self.talk, self.bar, seat.said
+        one, what = history.known(self.store, seat.conversation), offer(said)
+        return {talk.log: gr.update(value=messages(said), feedback_value=thumbs(said)),
+                self.current: seat.conversation, self.rail.listing: self.listed(seat),
+                bar.title: title_html(one.title if one else NEW), bar.row: gr.update(elem_classes="" if one else "new"),
+                talk.offer_row: gr.update(visible=bool(what)), talk.offer: what, talk.send: show(), talk.stop: hide()}
 
     def opened(self, seat: history.Seat, conversation: str) -> tuple[Any, ...]:
         """Another conversation, or a new one if it is gone, for `whole`."""
         said = history.opened(self.store, conversation)
-        seat.move(conversation if said else "")
-        return self.view(said, seat)
+        seat.move(conversation if said else "", said)
+        closed = dict.fromkeys([self.bar.naming, self.bar.confirm, self.talk.note_row], hide())
+        return self.only({**self.calm(seat), **closed, **self.cited(seat)})
 
-    def settled(self, seat: history.Seat, shown: str) -> tuple[Any, ...]:
-        """What a window should show after an answer, for `whole`: Gradio sends the answer's last values once more when
-        it is over, perhaps over what was opened meanwhile."""
-        if shown == seat.conversation:
-            return tuple(gr.skip() for _ in self.whole)
-        return self.turned(seat)
+    def growing(self, seat: history.Seat) -> dict[Any, Any]:
+        """A conversation whose last answer is being written."""
+        talk = self.talk
+        return {talk.log: messages(seat.said), talk.send: hide(), talk.stop: show(), talk.offer_row: hide()}
 
-    def turned(self, seat: history.Seat) -> tuple[Any, ...]:
-        """What a window has turned to, for `whole`."""
-        return self.view(history.opened(self.store, seat.conversation), seat)
+    def cited(self, seat: history.Seat) -> dict[Any, Any]:
+        """What the last answer rests on; none of it is open."""
+        return {self.sources: _sources(seat.said, len(seat.said) - 1), self.passage: ""}
+
+    def settled(self, seat: history.Seat) -> tuple[Any, ...]:
+        """What a window shows once an answer is over, for `whole`.
+
+        It is no part of the answer: Gradio sends an answer's last values once more at its end, perhaps over what was
+        opened, typed or turned to meanwhile. So an answer ends with nothing but its text, and this comes after it.
+        """
+        if seat.answering:                 # the next one has begun already
+            return self.only({})
+        return self.only(self.calm(seat) if seat.stayed else {**self.calm(seat), **self.cited(seat)})
 
 
 def title_html(title: str) -> str:
@@ -175,7 +184,7 @@ def title_html(title: str) -> str:
 
 def build(app: gr.Blocks, library: Library, places: Places, store: Conversations, rail: history.Rail) -> ChatPage:
     """Lay the page out and connect it."""
-    turns, seat = gr.State([]), gr.State(history.Seat())
+    seat = gr.State(history.Seat())
     current = gr.Textbox("", elem_id="conversation", visible="hidden")
     with gr.Row(elem_id="chat-row"):
         with gr.Column(elem_id="chat-main"):
@@ -184,63 +193,63 @@ def build(app: gr.Blocks, library: Library, places: Places, store: Conversations
             pane(_SIDE_HEAD, "sources-head")
             sources = pane(sources_html(None, 0), "sources", OPEN_SOURCE % "chat")
             shown = gr.Markdown(elem_id="passage", latex_delimiters=MATH)
-    page = _Page(library, places, store, rail, turns, seat, current, bar, talk, menu, sources, shown)
+    page = _Page(library, places, store, rail, seat, current, bar, talk, menu, sources, shown)
 
     _connect_asking(page)
     _connect_history(app, page)
     _connect_feedback(page)
     _connect_menu(page)
 
-    def open_source(said: list[Turn], event: gr.EventData) -> tuple[str, str]:
+    def open_source(seat: history.Seat, event: gr.EventData) -> tuple[str, str]:
         place = int(event.turn)
-        return _sources(said, place, event.number), passage(reply_at(said, place), event.number)
+        return _sources(seat.said, place, event.number), passage(reply_at(seat.said, place), event.number)
 
     def begin(seat: history.Seat, turn: Turn) -> tuple[Any, ...]:
         return page.opened(seat, history.keep(store, "", turn)[0])
 
-    sources.open(open_source, inputs=[turns], outputs=[sources, shown], queue=False, trigger_mode="always_last",
+    sources.open(open_source, inputs=[seat], outputs=[sources, shown], queue=False, trigger_mode="always_last",
                  **_QUIET)
-    return ChatPage(turns, talk.open_plan, seat, page.whole, begin)
+    return ChatPage(talk.open_plan, seat, page.whole, begin)
 
 
 def _connect_asking(page: _Page) -> None:
     """Questions, and Stop."""
     talk = page.talk
 
-    def respond(text: str, before: list[Turn], seat: history.Seat, names: list[str]) -> Iterator[tuple[Any, ...]]:
+    def respond(text: str, seat: history.Seat, names: list[str]) -> Iterator[tuple[Any, ...]]:
         if not text.strip():
-            yield tuple(gr.skip() for _ in [*page.whole, talk.question])
+            yield page.only({})
             return
-        seat.move(seat.conversation)
-        conversation, moves = seat.conversation, seat.moves
-        turn = Turn(text.strip())
+        question, before, conversation = text.strip(), seat.said, seat.conversation
+        seat.move(conversation, before)
+        turn, moves, cited, seat.answering = Turn(question), seat.moves, False, True
         try:
-            for turn in answer(text.strip(), before, page.library, names):
+            for turn in answer(question, before, page.library, names):
                 if seat.moves != moves:    # the window shows another conversation by now
                     break
-                yield (*page.growing([*before, turn]), "")
+                seat.said = [*seat.said[:len(before)], turn]     # those before may have been rated meanwhile
+                if turn.reply and not cited:
+                    cited = True
+                    yield page.only(page.cited(seat))
+                yield page.only(page.growing(seat))
         finally:                           # also when the window was closed in the middle
+            seat.answering = False
             conversation, turn = history.keep(page.store, conversation, turn)
-        if seat.moves == moves:
-            seat.conversation = conversation
-            yield (*page.view([*before, turn], seat), gr.skip())
-        while seat.moves != moves:         # what was on its way may have overtaken what the window has turned to
-            moves = seat.moves
-            yield (*page.turned(seat), gr.skip())
+            if seat.moves == moves:
+                seat.conversation, seat.stayed = conversation, True
+                seat.said = [*seat.said[:len(before)], turn]
 
-    def example(before: list[Turn], seat: history.Seat, names: list[str], event: gr.SelectData,
-                ) -> Iterator[tuple[Any, ...]]:
-        yield from respond(event.value["text"], before, seat, names)
+    def example(seat: history.Seat, names: list[str], event: gr.SelectData) -> Iterator[tuple[Any, ...]]:
+        yield from respond(event.value["text"], seat, names)
 
-    given = [page.turns, page.seat, page.menu.scope]
-    asked: dict[str, Any] = {"outputs": [*page.whole, talk.question], "concurrency_id": "llm", "concurrency_limit": 1,
-                             **_QUIET}
+    given = [page.seat, page.menu.scope]
+    asked: dict[str, Any] = {"outputs": page.whole, "concurrency_id": "llm", "concurrency_limit": 1, **_QUIET}
     talk.stop.click(page.library.halt, None, None, queue=False)
     # What is sent before the answer before it is quite over is asked then.
-    for asking in (gr.on([talk.question.submit, talk.send.click], respond, [talk.question, *given],
+    for asking in (gr.on([talk.question.submit, talk.send.click], respond, [talk.question, *given], js=_SENT,
                          trigger_mode="always_last", **asked),
                    talk.log.example_select(example, given, **asked)):
-        asking.then(page.settled, [page.seat, page.current], page.whole, **_QUIET)
+        asking.then(page.settled, [page.seat], page.whole, **_TURN)
 
 
 def _connect_history(app: gr.Blocks, page: _Page) -> None:
@@ -250,7 +259,7 @@ def _connect_history(app: gr.Blocks, page: _Page) -> None:
 
     def arrive(seat: history.Seat, conversation: str) -> tuple[Any, ...]:
         """The conversation that the browser remembers, unless its reader was faster and has asked already."""
-        return tuple(gr.skip() for _ in page.whole) if seat.moves else page.opened(seat, conversation)
+        return page.only({}) if seat.moves else page.opened(seat, conversation)
 
     def pick(seat: history.Seat, event: gr.EventData) -> tuple[Any, ...]:
         return page.opened(seat, event.value)
@@ -273,7 +282,7 @@ def _connect_history(app: gr.Blocks, page: _Page) -> None:
         one = history.known(store, conversation)
         return one.title if one else NEW
 
-    whole: dict[str, Any] = {"outputs": page.whole, **_QUIET}
+    whole: dict[str, Any] = {"outputs": page.whole, **_TURN}
     app.load(arrive, [seat, current], js=_RECALL, **whole)
     current.change(None, [current], None, js=_REMEMBER)
     rail.listing.pick(pick, [seat], trigger_mode="always_last", **whole)
@@ -296,20 +305,22 @@ def _connect_feedback(page: _Page) -> None:
     """What the reader thinks of an answer: a thumb, and a note if there is more to say."""
     talk, store, rated = page.talk, page.store, gr.State(None)
 
-    def like(said: list[Turn], event: gr.LikeData) -> tuple[Any, ...]:
+    def like(seat: history.Seat, event: gr.LikeData) -> tuple[Any, ...]:
         at = event.index[0] if isinstance(event.index, list | tuple) else event.index
         place, thumb = at // 2, _THUMBS.get(event.liked)
         try:
-            return history.rate(store, said, place, thumb), (place, thumb), gr.update(visible=bool(thumb)), ""
+            seat.said = history.rate(store, seat.said, place, thumb)
         except ConfigError as error:
-            return said, None, hide(), notice(str(error), "bad")
+            return None, hide(), notice(str(error), "bad")
+        return (place, thumb), gr.update(visible=bool(thumb)), ""
 
-    def write(said: list[Turn], place_and_thumb: tuple[int, Thumb], text: str) -> tuple[Any, ...]:
-        return history.rate(store, said, *place_and_thumb, text), hide(), ""
+    def write(seat: history.Seat, place_and_thumb: tuple[int, Thumb], text: str) -> tuple[Any, ...]:
+        seat.said = history.rate(store, seat.said, *place_and_thumb, text)
+        return hide(), ""
 
-    talk.log.like(like, [page.turns], [page.turns, rated, talk.note_row, page.menu.said], **_QUIET)
-    gr.on([talk.add_note.click, talk.note.submit], write, [page.turns, rated, talk.note],
-          [page.turns, talk.note_row, talk.note], **_QUIET)
+    talk.log.like(like, [page.seat], [rated, talk.note_row, page.menu.said], **_QUIET)
+    gr.on([talk.add_note.click, talk.note.submit], write, [page.seat, rated, talk.note], [talk.note_row, talk.note],
+          **_QUIET)
     talk.no_note.click(hide, None, [talk.note_row], queue=False)
 
 
@@ -321,33 +332,38 @@ def _connect_menu(page: _Page) -> None:
     def now() -> Any:
         return gr.update(choices=picker.options(library, page.places.models), value=picker.spec_in_use(library))
 
-    def switch(choice: str) -> Iterator[tuple[Any, ...]]:
-        if kind := picker.asked_kind(choice):
-            asks = gr.update(visible=True, placeholder=picker.example(kind))
-            yield gr.skip(), asks, show(), "", gr.skip()
-            return
-        for said in picker.choose(choice, library):
-            yield gr.skip(), hide(), hide(), said, gr.skip()
-        yield now(), hide(), hide(), gr.skip(), picker.chip_html(library)
+    def ask_for(choice: str) -> tuple[Any, Any, str]:
+        kind = picker.asked_kind(choice)
+        asked = gr.update(visible=True, placeholder=picker.example(kind)) if kind else hide()
+        return asked, gr.update(visible=bool(kind)), ""
 
-    def named(choice: str, text: str) -> Iterator[tuple[Any, ...]]:
-        spec = picker.line(picker.asked_kind(choice), text)
-        for said in picker.choose(spec, library):
-            yield gr.skip(), gr.skip(), gr.skip(), said, gr.skip()
-        if picker.spec_in_use(library) == spec:
-            yield now(), hide(), hide(), gr.skip(), picker.chip_html(library)
+    def switch(choice: str) -> Iterator[str]:
+        yield from [""] if picker.asked_kind(choice) else picker.choose(choice, library)
+
+    def switched(choice: str) -> tuple[Any, Any]:
+        return (gr.skip(), gr.skip()) if picker.asked_kind(choice) else (now(), picker.chip_html(library))
+
+    def named(choice: str, text: str) -> Iterator[str]:
+        yield from picker.choose(picker.line(picker.asked_kind(choice), text), library)
+
+    def used(choice: str, text: str) -> tuple[Any, ...]:
+        if picker.spec_in_use(library) == picker.line(picker.asked_kind(choice), text):
+            return now(), picker.chip_html(library), hide(), hide()
+        return tuple(gr.skip() for _ in range(4))
 
     def refresh(chosen: list[str], before: list[str]) -> tuple[Any, ...]:
         names = collections(page.places.documents)
         kept = [name for name in names if name in chosen or name not in before]    # a new one is searched at once
         return now(), picker.chip_html(library), gr.update(choices=names, value=kept, visible=bool(names)), names
 
-    choosing = [menu.menu, menu.what, menu.use, menu.said, chip]
     opened.click(refresh, [menu.scope, known], [menu.menu, chip, menu.scope, known], **_QUIET)
-    # The box is emptied here: Gradio sends a generator's last values twice, perhaps over what was typed meanwhile.
+    said: dict[str, Any] = {"outputs": [menu.said], "concurrency_id": "llm", **_QUIET}
+    # The box is emptied in the browser, where nothing that is typed meanwhile can come in between.
     menu.menu.input(None, None, [menu.what], js="() => ''")
-    menu.menu.input(switch, [menu.menu], choosing, concurrency_id="llm", **_QUIET)
-    gr.on([menu.use.click, menu.what.submit], named, [menu.menu, menu.what], choosing, concurrency_id="llm", **_QUIET)
+    menu.menu.input(ask_for, [menu.menu], [menu.what, menu.use, menu.said], **_QUIET).then(
+        switch, [menu.menu], **said).then(switched, [menu.menu], [menu.menu, chip], **_QUIET)
+    gr.on([menu.use.click, menu.what.submit], named, [menu.menu, menu.what], **said).then(
+        used, [menu.menu, menu.what], [menu.menu, chip, menu.what, menu.use], **_QUIET)
 
 
 def _sources(said: list[Turn], place: int, number: int = 0) -> str:

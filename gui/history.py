@@ -6,7 +6,7 @@ import json
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from html import escape
 
 import gradio as gr
@@ -83,18 +83,22 @@ def exported(store: Conversations, conversation: str) -> str:
 
 @dataclass
 class Seat:
-    """Which conversation a window shows, and what its list is searched for.
+    """What a window shows: the conversation with its turns, and what its list is searched for.
 
-    An answer that is being written looks here before it shows itself: both may have changed since it was asked for.
+    An answer that is being written looks here before it shows itself: the window may have turned away meanwhile.
     """
 
     conversation: str = ""
+    said: list[Turn] = field(default_factory=list)
     moves: int = 0
     searched: str = ""
+    answering: bool = False
+    stayed: bool = False           # the window has not turned away since the last question was asked
 
-    def move(self, conversation: str) -> None:
+    def move(self, conversation: str, said: list[Turn]) -> None:
         """Turn to another conversation, or to a new question in this one."""
-        self.conversation, self.moves = conversation, self.moves + 1
+        self.conversation, self.said, self.stayed = conversation, said, False
+        self.moves += 1
 
 
 @dataclass(frozen=True)

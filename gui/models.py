@@ -111,10 +111,8 @@ def build(library: Library, places: Places, task: Task) -> None:
     def listed() -> str:
         return models_html(models(places.models), places.models, picker.spec_in_use(library))
 
-    def use(event: gr.EventData) -> Iterator[tuple[Any, ...]]:
-        for what in picker.choose(event.value, library):
-            yield what, gr.skip()
-        yield gr.skip(), listed()
+    def use(event: gr.EventData) -> Iterator[str]:
+        yield from picker.choose(event.value, library)
 
     def ask(text: str, must: str) -> tuple[Any, ...]:
         what, html = look_up(text, must)
@@ -125,7 +123,7 @@ def build(library: Library, places: Places, task: Task) -> None:
 
     opened.click(watch, None, watched, **quiet)
     timer.tick(watch, None, watched, **quiet)
-    listing.pick(use, None, [said, listing], concurrency_id="llm", **quiet)
+    listing.pick(use, None, [said], concurrency_id="llm", **quiet).then(listed, None, [listing], **quiet)
     gr.on([look.click, where.submit], ask, [where, sha256], [offered, facts, decide])
     go.click(start, [offered], [facts, decide, *watched], **quiet)
     no.click(lambda: ("", hide()), None, [facts, decide], queue=False)

@@ -66,14 +66,14 @@ def build_app(library: Library, places: Places) -> gr.Blocks:
             waiting = gr.Timer(active=False) if now.state == "ready" else gr.skip()
             return (gr.skip() if html == shown else html), waiting
 
-        def open_plan(turns: list[answers.Turn]) -> tuple[Any, ...]:
-            plan = answers.plan_in(turns)
+        def open_plan(seat: history.Seat) -> tuple[Any, ...]:
+            plan = answers.plan_in(seat.said)
             return train.show(train.draft_of(plan)) if plan else tuple(gr.skip() for _ in wizard.shown)
 
         app.load(library.start, None, None, show_progress="hidden")     # the page comes first, then what it needs
         app.load(None, js="() => window.copilot.show(location.hash.slice(1))")
         beat.tick(follow, [status], [status, beat], show_progress="hidden")
-        talk.open_plan.click(open_plan, [talk.turns], wizard.shown, show_progress="hidden").then(
+        talk.open_plan.click(open_plan, [talk.seat], wizard.shown, show_progress="hidden").then(
             None, js="() => window.copilot.show('train')")
         board.why.to_chat.click(talk.begin, [talk.seat, board.why.turn], talk.shown,
                                 show_progress="hidden").then(None, js="() => window.copilot.show('chat')")

@@ -191,8 +191,10 @@ def build(app: gr.Blocks, root: Path, jobs: Jobs, library: Library) -> RunsPage:
         return open_run(now, event.value)
 
     def diagnose(now: Look) -> Iterator[tuple[Any, ...]]:
+        tab, cited = gr.Tabs(selected="why"), ""
         for turn in _diagnosis(root, now, library):
-            yield (gr.Tabs(selected="why"), *why.show(turn))
+            yield (tab, *why.show(turn, cited))
+            tab, cited = gr.skip(), gr.skip()
 
     timer.tick(watch, [look, seen], watched, **turn)
     opened.click(watch, [look, seen], watched, **turn)
@@ -209,7 +211,7 @@ def build(app: gr.Blocks, root: Path, jobs: Jobs, library: Library) -> RunsPage:
                  shown, **turn)
     # At its end Gradio sends a diagnosis again, perhaps over another run that was opened meanwhile.
     ask.click(diagnose, [look], [tabs, *diagnosis.shown], concurrency_id="llm", show_progress="hidden").then(
-        why.show, [diagnosis.turn], diagnosis.shown, show_progress="hidden")
+        lambda turn: why.show(turn, gr.skip()), [diagnosis.turn], diagnosis.shown, show_progress="hidden")
     delete.click(lambda: gr.update(visible=True), None, [confirm], queue=False)
     keep.click(lambda: gr.update(visible=False), None, [confirm], queue=False)
     really.click(does(runs.delete), [look], shown, **turn)

@@ -54,13 +54,13 @@ class Why:
     to_chat: gr.Button
 
 
-def show(turn: Turn | None) -> tuple[Any, ...]:
-    """A diagnosis, for `Why.shown`; none clears what is there."""
+def show(turn: Turn | None, cited: Any = "") -> tuple[Any, ...]:
+    """A diagnosis and the passage that is open beside it, for `Why.shown`; none clears what is there."""
     if turn is None:
         return None, "", "", empty("Not asked yet", _NONE), "", hide()
     used = context(turn)
     below = f'<div class="context">{used}</div>' if used else ""
-    return (turn, linked(turn.text, _PLACE), below, sources_html(turn.reply, _PLACE, 0, turn.answerer), "",
+    return (turn, linked(turn.text, _PLACE), below, sources_html(turn.reply, _PLACE, 0, turn.answerer), cited,
             gr.update(visible=turn.reply is not None and turn.reply.done))
 
 

@@ -160,6 +160,31 @@ def test_a_search_among_conversations_outlives_an_answer_that_ends_after_it(app:
     expect(page.locator(".talk", has_text="Walrus?")).to_have_count(1)
 
 
+def test_what_is_typed_and_opened_while_an_answer_is_written_stays(app: App, shown: Window) -> None:
+    page = shown.page
+    page.goto(app.address)
+    ask(page, "What grows?")
+    line = page.locator("#question textarea")
+    expect(line).to_have_value("")
+    line.press_sequentially("And what shrinks?", delay=40)
+    page.locator('#chat-log a[href$="#source-0-1"]').last.click()
+    expect(page.locator("#passage .passage")).to_contain_text("Every word of it.")
+    page.locator("#stop-answer").click()
+    expect(page.locator("#send")).to_be_visible()
+    expect(page.locator("#passage .passage")).to_contain_text("Every word of it.")
+    expect(line).to_have_value("And what shrinks?")
+    line.press("Enter")
+    expect(page.locator("#chat-log .user-row").last).to_contain_text("And what shrinks?")
+    expect(page.locator("#chat-log .bot").last).to_contain_text("w3")
+    line.fill("And then?")
+    line.press("Enter")                                                     # too early: asked when this one is over
+    page.keyboard.press("Escape")
+    expect(page.locator("#chat-log .user-row").last).to_contain_text("And then?")
+    expect(line).to_have_value("")
+    page.keyboard.press("Escape")
+    expect(page.locator("#send")).to_be_visible()
+
+
 def test_light_and_dark_are_remembered(app: App, shown: Window) -> None:
     page = shown.page
     page.goto(app.address)

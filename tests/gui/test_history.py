@@ -117,6 +117,6 @@ def test_an_export_has_a_name_and_the_text(store: Conversations) -> None:
 
 
 def test_a_window_that_turned_away_is_noticed() -> None:
-    seat = history.Seat()
-    seat.move("a")
-    assert (seat.conversation, seat.moves) == ("a", 1)
+    seat, said = history.Seat(stayed=True), [Turn("Why?")]
+    seat.move("a", said)
+    assert (seat.conversation, seat.said, seat.moves, seat.stayed) == ("a", said, 1, False)

@@ -33,27 +33,35 @@ def kept(folder: Path, question: str) -> str:
     return history.keep(store, "", Turn(question, reply("About it.")))[0]
 
 
-def test_what_a_finished_answer_shows_again_gives_way_to_what_was_opened_meanwhile(tmp_path: Path) -> None:
+def test_what_a_finished_answer_sends_again_is_nothing_but_its_text(tmp_path: Path) -> None:
+    does, seat = handlers(tmp_path, "PPO", "PPO clips."), history.Seat()
+    *_, last = does["respond"]("Why?", seat, [])
+    text, *rest = last
+    assert "PPO clips." in str(text)
+    assert all(value.keys() <= {"__type__", "visible"} for value in rest)     # and which buttons there are
+    settled = does["settled"](seat)
+    assert "PPO clips." in texts(settled)
+    assert seat.conversation in texts(settled)
+
+
+def test_what_was_opened_meanwhile_is_shown_again_after_an_answer(tmp_path: Path) -> None:
     does, seat, other = handlers(tmp_path, "PPO clips."), history.Seat(), kept(tmp_path, "What is GAE?")
-    *_, shown = does["respond"]("Why?", [], seat, [])
-    assert "PPO clips." in texts(shown)
-    answered = seat.conversation
-    assert all(value == gr.skip() for value in does["settled"](seat, answered))
-    seat.move(other)
-    settled = does["settled"](seat, answered)              # Gradio has shown the answer's last values once more
+    list(does["respond"]("Why?", seat, []))
+    does["pick"](seat, gr.EventData(None, {"value": other}))
+    settled = does["settled"](seat)                       # Gradio has shown the answer's last text once more
     assert "What is GAE?" in texts(settled)
     assert "PPO clips." not in texts(settled)
 
 
 def test_an_answer_on_its_way_yields_to_the_conversation_that_was_opened(tmp_path: Path) -> None:
-    seat, other = history.Seat(), kept(tmp_path, "What is GAE?")
-    answering: Iterator[tuple[Any, ...]] = handlers(tmp_path, "PPO", "PPO clips.")["respond"]("Why?", [], seat, [])
+    does, seat, other = handlers(tmp_path, "PPO", "PPO clips."), history.Seat(), kept(tmp_path, "What is GAE?")
+    answering: Iterator[tuple[Any, ...]] = does["respond"]("Why?", seat, [])
     assert "Searching" in texts(next(answering))
+    next(answering)                                        # its sources, before its first word
     assert "PPO" in texts(next(answering))
-    seat.move(other)
-    rest = list(answering)
-    assert "What is GAE?" in texts(rest[-1])
-    assert "PPO clips." not in texts(rest[-1])
+    does["pick"](seat, gr.EventData(None, {"value": other}))
+    assert list(answering) == []
+    assert "What is GAE?" in texts(does["settled"](seat))
     assert seat.conversation == other
     titles = {one.title for one in Conversations(tmp_path / "conversations.sqlite").recent()}
     assert titles == {"What is GAE?", "Why?"}             # what it had got so far is kept where it was asked

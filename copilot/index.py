@@ -15,7 +15,7 @@ import sqlite3
 import threading
 import uuid
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,6 +35,7 @@ from rlcore.config import ConfigError
 
 _MANY = 500                        # values in one SQL statement
 _WAIT_S = 3600                     # for another process that changes the same index or collection; many minutes if slow
+ELSEWHERE = "Another window or command is making the index; this one waits for it"
 FIELDS = (1.0, 1.0, 1.0, 1.0)      # weights of title, heading, aliases and body in BM25; others gained nothing
 
 _Value = TypeVar("_Value")
@@ -196,30 +197,38 @@ def open_index(corpus: Path, folder: Path, embedder: Embedder, progress: Progres
     Raises:
         ConfigError: the corpus is missing or empty, a page cannot be read, or another process does not let go of it.
     """
-    documents = load(corpus)
-    with alone(folder):
+    documents, report = load(corpus), progress or (lambda _done, _text: None)
+    with alone(folder, waiting=lambda: report(0.0, ELSEWHERE)):
         current = current_build(folder)
         if current and Stamp.read(current) == Stamp.of(documents, embedder):
             with suppress(Damaged):    # then it is built again, from the vectors that SQLite still has
                 return _attach(current)
         fresh = folder / f"build-{uuid.uuid4().hex[:12]}"
-        build_index(documents, embedder, fresh, progress or (lambda _done, _text: None))
+        build_index(documents, embedder, fresh, report)
         index = _attach(fresh)
         _point(folder, fresh, keep=current)
         return index
 
 
 @contextmanager
-def alone(folder: Path, wait_s: float = _WAIT_S) -> Iterator[None]:
-    """One process at a time changes a folder. The system lets go of SQLite's lock when its holder dies.
+def alone(folder: Path, wait_s: float = _WAIT_S, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """One process at a time changes a folder; `waiting` is called if another one has to be waited for.
+
+    The system lets go of SQLite's lock when its holder dies.
 
     Raises:
         Busy: another one has not let go in time.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(folder / "lock", timeout=wait_s, isolation_level=None)) as gate:
+    with closing(sqlite3.connect(folder / "lock", timeout=0, isolation_level=None)) as gate:
         try:
-            gate.execute("BEGIN EXCLUSIVE")
+            with suppress(sqlite3.OperationalError):
+                gate.execute("BEGIN EXCLUSIVE")
+            if not gate.in_transaction:
+                if waiting:
+                    waiting()
+                gate.execute(f"PRAGMA busy_timeout = {wait_s * 1000:.0f}")
+                gate.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError as error:
             raise Busy(f"'{folder.name}' is being changed by somebody else ({error}). "
                        "Try again when that has ended.") from None

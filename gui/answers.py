@@ -11,6 +11,7 @@ from typing import Any
 from copilot.assistant import Reply, Source
 from copilot.conversations import Feedback, Thumb
 from copilot.conversations import Turn as Kept
+from copilot.index import ELSEWHERE
 from copilot.llms.found import title
 from copilot.plan import Refusal, TrainingPlan, plan_from_text
 from gui.parts import count, icon
@@ -92,6 +93,8 @@ def history(turns: Sequence[Turn]) -> list[tuple[str, str]]:
 
 def preparing(status: Status) -> str:
     """What to read while the index is prepared: `Preparing the index… 42 %, about 3 min left`."""
+    if status.message == ELSEWHERE:
+        return f"{ELSEWHERE}…"
     left = "" if status.left_s is None else f", about {max(1, round(status.left_s / 60))} min left"
     return f"Preparing the index… {status.fraction:.0%}".replace("%", " %") + left
 

@@ -32,9 +32,11 @@ def status_html(status: Status) -> str:
     """The state of the index, as the rail shows it."""
     words = {"opening": answers.preparing(status), "ready": "Index ready", "failed": "The index could not be opened"}
     bar = f'<div class="bar"><i style="width:{status.fraction:.0%}"></i></div>' if status.state == "opening" else ""
-    detail = f'<div class="index-detail">{escape(status.message)}</div>' if status.state != "ready" else ""
+    said = words[status.state]
+    more = status.state != "ready" and status.message not in said
+    detail = f'<div class="index-detail">{escape(status.message)}</div>' if more else ""
     return (f'<div class="index-status"><div class="index-line"><span class="dot {status.state}"></span>'
-            f"<span>{escape(words[status.state])}</span></div>{bar}{detail}</div>")
+            f"<span>{escape(said)}</span></div>{bar}{detail}</div>")
 
 
 def build_app(library: Library, places: Places) -> gr.Blocks:

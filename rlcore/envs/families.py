@@ -26,6 +26,11 @@ from rlcore.envs.wrappers import Step
 
 logger = logging.getLogger("rlcore")
 
+# Our own ids → the module that registers it: importing all of them would import MuJoCo, too.
+OWN = {
+    "rlcore/BitFlip-v0": "bitflip", "rlcore/CartPoleBounds-v0": "costs", "rlcore/HalfCheetahVelocity-v5": "costs",
+    "rlcore/PointChasing-v0": "chasing", "rlcore/ReacherGoal-v5": "reaching", "rlcore/StockTrading-v0": "trading",
+}
 # What an id looks like → the module that registers it, the extra that installs it.
 _REGISTERED_BY = (
     (r"ALE/.*|.*NoFrameskip-v\d", "ale_py", "atari"),
@@ -48,11 +53,8 @@ def register_family(plain: str) -> None:
     """
     if plain in gym.registry:
         return
-    if plain.startswith("rlcore/"):
-        from rlcore.envs import bitflip, chasing, costs, reaching, trading
-
-        for module in (bitflip, chasing, costs, reaching, trading):
-            module.register()
+    if module := OWN.get(plain):
+        importlib.import_module(f"rlcore.envs.{module}").register()
     for pattern, package, extra in _REGISTERED_BY:
         if re.fullmatch(pattern, plain):
             if importlib.util.find_spec(package) is None:

@@ -26,6 +26,7 @@ from rlcore.envs.chasing import PointChasingVector
 from rlcore.envs.classic import CLASSIC, ClassicVector
 from rlcore.envs.compat import OldGymEnv, is_old_style
 from rlcore.envs.families import (
+    OWN,
     AtariPool,
     EnvPool,
     envpool_options,
@@ -284,7 +285,7 @@ def _spec(name: str, plain: str) -> EnvSpec:
             warnings.simplefilter("ignore", DeprecationWarning)  # an outdated id is answered below, in one sentence
             return gym.spec(plain)
     except gym.error.Error as error:
-        hint = nearest(name, gym.registry)
+        hint = nearest(name, {*gym.registry, *OWN})
         raise ConfigError(f"Unknown environment '{name}'{hint or f': {error}'}") from None
 
 

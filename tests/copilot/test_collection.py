@@ -208,7 +208,7 @@ def held(own: Collection) -> Iterator[None]:
 
 
 def test_who_waits_too_long_for_another_process_is_told(own, monkeypatch):
-    monkeypatch.setattr("copilot.collection.alone.__wrapped__.__defaults__", (0.0,))
+    monkeypatch.setattr("copilot.collection.alone.__wrapped__.__defaults__", (0.0, None))
     with held(own), pytest.raises(ConfigError, match="'mine' is being changed by somebody else"):
         own.update(WordEmbedder())
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from copilot.index import open_index, quoted
+from copilot.index import ELSEWHERE, open_index, quoted
 from rlcore.config import ConfigError
 from tests.copilot.fakes import PAGES, WordEmbedder, write_corpus
 
@@ -127,6 +127,25 @@ def test_two_processes_may_open_it_at_once(corpus, tmp_path):
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     sizes = {process.communicate(timeout=120)[0] for process in both}
     assert [process.returncode for process in both] == [0, 0] and len(sizes) == 1
+
+
+def test_whoever_waits_for_another_window_says_so(corpus, tmp_path):
+    said = []
+    (tmp_path / "index").mkdir()
+    with closing(sqlite3.connect(tmp_path / "index" / "lock", isolation_level=None)) as gate:
+        gate.execute("BEGIN EXCLUSIVE")
+
+        def heard(done, text):
+            said.append((done, text))
+            if gate.in_transaction:
+                gate.execute("ROLLBACK")           # the other one has ended
+
+        open_index(corpus, tmp_path / "index", WordEmbedder(), heard)
+    assert said[0] == (0.0, ELSEWHERE)
+    assert all(text != ELSEWHERE for _, text in said[1:])
+    said.clear()
+    open_index(corpus, tmp_path / "index", WordEmbedder(), heard)
+    assert said == []
 
 
 def test_the_vectors_are_stored_where_the_truth_is(corpus, tmp_path):

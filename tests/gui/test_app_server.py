@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from page_fakes import FakeDesk, closed_library, failing_library, library, places, write_run, write_video
 
+from copilot.index import ELSEWHERE
 from gui import page, server, service, theme
 from gui.desk import Progress
 from gui.service import Library, Status
@@ -84,6 +85,7 @@ def test_every_button_has_a_handler_and_an_anchor(tmp_path: Path) -> None:
     (Status("opening", 0.42, "Embedding"), "Preparing the index… 42 %<"), (Status("ready", 1.0), "Index ready"),
     (Status("opening", 0.42, "Embedding", 170.0), "Preparing the index… 42 %, about 3 min left<"),
     (Status("opening", 0.99, "Embedding", 2.0), "about 1 min left"),
+    (Status("opening", 0.0, ELSEWHERE), f"<span>{ELSEWHERE}…</span>"),
     (Status("failed", 0, "ValueError: no <corpus>"), "no &lt;corpus&gt;"),
 ])
 def test_the_rail_says_how_far_the_index_is(status: Status, text: str) -> None:

@@ -11,6 +11,7 @@ from gymnasium.vector import SyncVectorEnv
 
 from rlcore.envs.bitflip import BitFlip
 from rlcore.envs.chasing import PointChasing, PointChasingVector
+from rlcore.envs.families import OWN
 from rlcore.envs.make import make_env
 from rlcore.envs.trading import StockTrading, StockTradingVector
 
@@ -124,6 +125,25 @@ def test_importing_rlcore_registers_nothing():
     code = ("import rlcore, rlcore.envs.trading, rlcore.envs.chasing, gymnasium\n"
             "print([name for name in gymnasium.registry if name.startswith('rlcore')])")
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_asking_for_a_task_imports_what_it_needs_and_no_more():
+    code = ("import sys; from rlcore.envs.make import make_env\n"
+            "make_env('rlcore/BitFlip-v0'); print('mujoco' in sys.modules)\n"
+            "make_env('rlcore/ReacherGoal-v5'); print('mujoco' in sys.modules)")
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == (
+        "False\nTrue\n")
+
+
+def test_a_misspelt_task_is_recognised_before_any_is_registered():
+    code = "from rlcore.envs.make import make_env; make_env('rlcore/BitFilp-v0')"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stderr
+    assert said.endswith("Unknown environment 'rlcore/BitFilp-v0'; did you mean 'rlcore/BitFlip-v0'?\n")
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_every_task_of_our_own_is_made_by_its_id(name: str):
+    make_env(name).close()
 
 
 def test_bits_are_flipped_by_name_with_the_reward_that_hindsight_asks_for():

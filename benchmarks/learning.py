@@ -36,6 +36,7 @@ class Case:
     explore: bool = False        # evaluated with the noise of training's end, not by its likeliest actions
     hindsight: float | None = None   # share of replayed steps that pursue another goal
     library: Literal["rlcore", "sb3"] = "rlcore"
+    until: float | None = None   # ended once the last 100 episodes average this
 
     @property
     def name(self) -> str:
@@ -89,6 +90,7 @@ LONG = (                                    # a quarter of an hour to an hour fo
     Case("ppo", "ALE/Pong-v5", 1_500_000, 18, {"learning_rate": 5e-4, "clip_decay": "constant",
                                                "normalize_reward": False, "precision": "bfloat16"}),
     Case("tqc", "BipedalWalker-v3", 500_000, 290, {"precision": "bfloat16"}),
+    Case("tqc", "BipedalWalker-v3", 500_000, 290, title="TQC until 300", until=300),
     *_beside("ppo", "Hopper-v5"), *_beside("ppo", "HalfCheetah-v5"),
     *_beside("sac", "Hopper-v5", precision="bfloat16"), *_beside("sac", "HalfCheetah-v5", precision="bfloat16"),
     *_beside("td3", "Hopper-v5", precision="bfloat16"), *_beside("td3", "HalfCheetah-v5", precision="bfloat16"),
@@ -150,7 +152,7 @@ def _ours(case: Case, config: Any, seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
         rl.train(case.algo, case.env, config, env_steps=case.env_steps, seed=seed, run_dir=folder,
-                 hindsight=case.hindsight, progress=False)
+                 hindsight=case.hindsight, target_return=case.until, progress=False)
         seconds = time.monotonic() - started
         if (state := open_run(Path(folder)).state) != "finished":
             raise SystemExit(f"{case.name} with seed {seed} was {state}: nothing of it is kept.")

@@ -116,7 +116,7 @@ def test_what_was_found_is_ordered_by_the_reranker_that_the_desk_was_opened_with
 def test_an_index_that_another_process_does_not_let_go_of_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("copilot.index.alone.__wrapped__.__defaults__", (0.0,))
+    monkeypatch.setattr("copilot.index.alone.__wrapped__.__defaults__", (0.0, None))
     corpus, folder = write_corpus(tmp_path / "corpus"), tmp_path / "index"
     with alone(folder), pytest.raises(ConfigError, match=r"'index' is being changed by somebody else .* Try again"):
         Desk.open(corpus, folder, tmp_path, tmp_path, WordEmbedder(), progress=report)

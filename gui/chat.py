@@ -223,6 +223,7 @@ def _connect_asking(page: _Page) -> None:
         question, before, conversation = text.strip(), seat.said, seat.conversation
         seat.move(conversation, before)
         turn, moves, cited, seat.answering = Turn(question), seat.moves, False, True
+        first: dict[Any, Any] = {talk.note_row: hide()}            # its note would seem to be on the new answer
         try:
             for turn in answer(question, before, page.library, names):
                 if seat.moves != moves:    # the window shows another conversation by now
@@ -231,7 +232,8 @@ def _connect_asking(page: _Page) -> None:
                 if turn.reply and not cited:
                     cited = True
                     yield page.only(page.cited(seat))
-                yield page.only(page.growing(seat))
+                yield page.only({**page.growing(seat), **first})
+                first = {}
         finally:                           # also when the window was closed in the middle
             seat.answering = False
             conversation, turn = history.keep(page.store, conversation, turn)

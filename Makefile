@@ -43,9 +43,8 @@ test: test-install
 	@$(MAKE) --no-print-directory gguf || [ -z "$$CI" ] || exit 1
 	@command -v chromium chromium-browser google-chrome >/dev/null || { echo "Chromium was not found, so the browser tests are left out. On Debian or Ubuntu: apt install chromium"; [ -z "$$CI" ]; }
 	$(MAKE) --no-print-directory lint
-	@OMP_NUM_THREADS=1 $(BIN)/python -m copilot index & \
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile; \
-	status=$$?; kill $$! 2>/dev/null; exit $$status
+	@OMP_NUM_THREADS=1 $(BIN)/python -m copilot index & trap "kill $$! 2>/dev/null" EXIT INT TERM; \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 lint:
 	$(BIN)/ruff check .

@@ -177,12 +177,12 @@ class Retriever:
     def find(self, question: str, limit: int = 8) -> Found:
         """The passages for a question, best first: at most `limit`, then those that only a certain answer needs."""
         self._index.refresh()
+        if self._recipe.respells and (repairs := self._repairs(question)):
+            return replace(self.find(respelt(question, repairs), limit), question=question)
         asked = self._vocabulary.read(question)
         if not self._recipe.expands:
             asked = replace(asked, english=question, terms=(), told=False, longer=(), explained=frozenset())
         meaning = self._threads.submit(self._by_meaning, asked.english)    # meanwhile:
-        if self._recipe.respells and (repairs := self._repairs(question)):
-            return replace(self.find(respelt(question, repairs), limit), question=question)
         pairs = [word for word in content_words(question) if has_chinese(word)]
         counts, match, added = self._by_words(asked, pairs)
         # A word weighs by how few chunks have it; one that none has weighs most.

@@ -331,8 +331,9 @@ def _connect_menu(page: _Page) -> None:
     library, menu, chip, known = page.library, page.menu, page.bar.chip, gr.State([])
     opened = gr.Button(visible="hidden", elem_id="opened-chat")     # pressed by the script when the page is shown
 
-    def now() -> Any:
-        return gr.update(choices=picker.options(library, page.places.models), value=picker.spec_in_use(library))
+    def now() -> tuple[Any, str]:
+        options = picker.options(library, page.places.models)
+        return gr.update(choices=options, value=picker.spec_in_use(library)), picker.chip_html(library)
 
     def ask_for(choice: str) -> tuple[Any, Any, str]:
         kind = picker.asked_kind(choice)
@@ -343,20 +344,20 @@ def _connect_menu(page: _Page) -> None:
         yield from [""] if picker.asked_kind(choice) else picker.choose(choice, library)
 
     def switched(choice: str) -> tuple[Any, Any]:
-        return (gr.skip(), gr.skip()) if picker.asked_kind(choice) else (now(), picker.chip_html(library))
+        return (gr.skip(), gr.skip()) if picker.asked_kind(choice) else now()
 
     def named(choice: str, text: str) -> Iterator[str]:
         yield from picker.choose(picker.line(picker.asked_kind(choice), text), library)
 
     def used(choice: str, text: str) -> tuple[Any, ...]:
         if picker.spec_in_use(library) == picker.line(picker.asked_kind(choice), text):
-            return now(), picker.chip_html(library), hide(), hide()
+            return *now(), hide(), hide()
         return tuple(gr.skip() for _ in range(4))
 
     def refresh(chosen: list[str], before: list[str]) -> tuple[Any, ...]:
         names = collections(page.places.documents)
         kept = [name for name in names if name in chosen or name not in before]    # a new one is searched at once
-        return now(), picker.chip_html(library), gr.update(choices=names, value=kept, visible=bool(names)), names
+        return *now(), gr.update(choices=names, value=kept, visible=bool(names)), names
 
     opened.click(refresh, [menu.scope, known], [menu.menu, chip, menu.scope, known], **_QUIET)
     said: dict[str, Any] = {"outputs": [menu.said], "concurrency_id": "llm", **_QUIET}

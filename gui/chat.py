@@ -15,7 +15,7 @@ from gui import history, picker
 from gui.answers import MATH, Turn, answer, messages, offer, passage, reply_at, sources_html, thumbs
 from gui.parts import icon, notice
 from gui.service import Library, Places
-from gui.theme import hide, pane, show
+from gui.theme import hide, pane, show, turns
 from rlcore.config import ConfigError
 
 EXAMPLES = (
@@ -44,8 +44,7 @@ window.copilot.openers['%s'] = (turn, number) => trigger('open', {turn, number})
 """
 NEW = "New conversation"
 _QUIET: dict[str, Any] = {"show_progress": "hidden"}
-# One at a time, so that what a window turned to cannot be overtaken by what it turned away from.
-_TURN: dict[str, Any] = {"concurrency_id": "chat", "concurrency_limit": 1, **_QUIET}
+_TURN, _LLM, _MENU = turns("chat"), turns("llm"), turns("menu")
 _THUMBS: dict[Any, Thumb] = {True: "up", "Like": "up", False: "down", "Dislike": "down"}
 _REMEMBER = "(id) => { sessionStorage.setItem('copilot-conversation', id); }"
 _SENT = "(text, ...others) => { window.copilot.emptied(); return [text, ...others]; }"
@@ -245,7 +244,7 @@ def _connect_asking(page: _Page) -> None:
         yield from respond(event.value["text"], seat, names)
 
     given = [page.seat, page.menu.scope]
-    asked: dict[str, Any] = {"outputs": page.whole, "concurrency_id": "llm", "concurrency_limit": 1, **_QUIET}
+    asked: dict[str, Any] = {"outputs": page.whole, **_LLM}
     talk.stop.click(page.library.halt, None, None, queue=False)
     # What is sent before the answer before it is quite over is asked then.
     for asking in (gr.on([talk.question.submit, talk.send.click], respond, [talk.question, *given], js=_SENT,
@@ -290,11 +289,11 @@ def _connect_history(app: gr.Blocks, page: _Page) -> None:
     rail.listing.pick(pick, [seat], trigger_mode="always_last", **whole)
     rail.new.click(lambda seat: page.opened(seat, ""), [seat], **whole).then(
         None, js="() => window.copilot.write()")
-    rail.search.change(search, [seat, rail.search], [rail.listing], trigger_mode="always_last", **_QUIET)
+    rail.search.change(search, [seat, rail.search], [rail.listing], trigger_mode="always_last", **_TURN)
     bar.rename.click(lambda now: (show(), name_of(now)), [current], [bar.naming, bar.name], **_QUIET).then(
         None, js="() => document.querySelector('#talk-name input, #talk-name textarea')?.select()")
     gr.on([bar.save.click, bar.name.submit], rename, [seat, current, bar.name],
-          [bar.title, bar.naming, rail.listing], **_QUIET)
+          [bar.title, bar.naming, rail.listing], **_TURN)
     bar.leave.click(hide, None, [bar.naming], queue=False)
     bar.export.click(lambda now: history.exported(store, now), [current], [held], **_QUIET).then(
         None, [held], None, js=_SAVE)
@@ -320,9 +319,9 @@ def _connect_feedback(page: _Page) -> None:
         seat.said = history.rate(store, seat.said, *place_and_thumb, text)
         return hide(), ""
 
-    talk.log.like(like, [page.seat], [rated, talk.note_row, page.menu.said], **_QUIET)
+    talk.log.like(like, [page.seat], [rated, talk.note_row, page.menu.said], **_TURN)
     gr.on([talk.add_note.click, talk.note.submit], write, [page.seat, rated, talk.note], [talk.note_row, talk.note],
-          **_QUIET)
+          **_TURN)
     talk.no_note.click(hide, None, [talk.note_row], queue=False)
 
 
@@ -359,14 +358,14 @@ def _connect_menu(page: _Page) -> None:
         kept = [name for name in names if name in chosen or name not in before]    # a new one is searched at once
         return *now(), gr.update(choices=names, value=kept, visible=bool(names)), names
 
-    opened.click(refresh, [menu.scope, known], [menu.menu, chip, menu.scope, known], **_QUIET)
-    said: dict[str, Any] = {"outputs": [menu.said], "concurrency_id": "llm", **_QUIET}
+    opened.click(refresh, [menu.scope, known], [menu.menu, chip, menu.scope, known], **_MENU)
+    said: dict[str, Any] = {"outputs": [menu.said], **_LLM}
     # The box is emptied in the browser, where nothing that is typed meanwhile can come in between.
     menu.menu.input(None, None, [menu.what], js="() => ''")
-    menu.menu.input(ask_for, [menu.menu], [menu.what, menu.use, menu.said], **_QUIET).then(
-        switch, [menu.menu], **said).then(switched, [menu.menu], [menu.menu, chip], **_QUIET)
+    menu.menu.input(ask_for, [menu.menu], [menu.what, menu.use, menu.said], **_MENU).then(
+        switch, [menu.menu], **said).then(switched, [menu.menu], [menu.menu, chip], **_MENU)
     gr.on([menu.use.click, menu.what.submit], named, [menu.menu, menu.what], **said).then(
-        used, [menu.menu, menu.what], [menu.menu, chip, menu.what, menu.use], **_QUIET)
+        used, [menu.menu, menu.what], [menu.menu, chip, menu.what, menu.use], **_MENU)
 
 
 def _sources(said: list[Turn], place: int, number: int = 0) -> str:

@@ -22,7 +22,7 @@ from gui.desk import Desk
 from gui.jobs import Step, Task
 from gui.parts import count, empty, notice, page_head
 from gui.service import Library, Places
-from gui.theme import PICK, hide, pane, show
+from gui.theme import PICK, hide, pane, show, turns
 from rlcore.config import ConfigError
 
 EVERY_S = 0.5                      # between looks at work in progress
@@ -188,7 +188,7 @@ def build(library: Library, places: Places, task: Task) -> None:
                 keep = gr.Button("Keep it", size="sm", elem_id="shelf-keep", scale=0)
             listing = pane("", "shelf-list", PICK)
 
-    quiet: dict[str, Any] = {"show_progress": "hidden"}
+    turn = turns("documents")
     watched: list[Any] = [progress, cancel, timer, listing, name]
     started: list[Any] = [said, confirm, *watched]
 
@@ -217,10 +217,10 @@ def build(library: Library, places: Places, task: Task) -> None:
     def removed(which: str) -> tuple[Any, ...]:
         return (remove(library, places, which), hide(), *watch())
 
-    opened.click(watch, None, watched, **quiet)
-    timer.tick(watch, None, watched, **quiet)
-    gr.on([go.click, path.submit], add_these, [name, path, files], [*started, path, files], **quiet)
+    opened.click(watch, None, watched, **turn)
+    timer.tick(watch, None, watched, **turn)
+    gr.on([go.click, path.submit], add_these, [name, path, files], [*started, path, files], **turn)
     cancel.click(task.cancel, None, None, queue=False)
-    listing.pick(picked, None, [*started, doomed, sure], **quiet)
-    really.click(removed, [doomed], started, **quiet)
+    listing.pick(picked, None, [*started, doomed, sure], **turn)
+    really.click(removed, [doomed], started, **turn)
     keep.click(hide, None, [confirm], queue=False)

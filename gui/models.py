@@ -15,7 +15,7 @@ from gui.documents import EVERY_S, step_html
 from gui.jobs import Task
 from gui.parts import empty, notice, page_head, table
 from gui.service import Library, Places
-from gui.theme import PICK, hide, pane
+from gui.theme import PICK, hide, pane, turns
 from rlcore.config import ConfigError
 
 _NONE = "The built-in answerer needs none. Download one here, or put a .gguf file or a transformers folder into {}."
@@ -100,7 +100,7 @@ def build(library: Library, places: Places, task: Task) -> None:
             said = pane("", "model-said")
             listing = pane("", "model-list", PICK)
 
-    quiet: dict[str, Any] = {"show_progress": "hidden"}
+    turn = turns("models")
     watched: list[Any] = [progress, cancel, timer, listing]
 
     def watch() -> tuple[Any, ...]:
@@ -121,10 +121,10 @@ def build(library: Library, places: Places, task: Task) -> None:
     def start(what: Offer) -> tuple[Any, ...]:
         return (notice(fetch(what, places.models, task), "bad"), hide(), *watch())
 
-    opened.click(watch, None, watched, **quiet)
-    timer.tick(watch, None, watched, **quiet)
-    listing.pick(use, None, [said], concurrency_id="llm", **quiet).then(listed, None, [listing], **quiet)
+    opened.click(watch, None, watched, **turn)
+    timer.tick(watch, None, watched, **turn)
+    listing.pick(use, None, [said], **turns("llm")).then(listed, None, [listing], **turn)
     gr.on([look.click, where.submit], ask, [where, sha256], [offered, facts, decide])
-    go.click(start, [offered], [facts, decide, *watched], **quiet)
+    go.click(start, [offered], [facts, decide, *watched], **turn)
     no.click(lambda: ("", hide()), None, [facts, decide], queue=False)
     cancel.click(task.cancel, None, None, queue=False)

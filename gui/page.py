@@ -12,7 +12,7 @@ from gui import answers, chat, documents, history, models, runs, train
 from gui.jobs import Jobs, Task
 from gui.parts import icon
 from gui.service import Library, Places, Status
-from gui.theme import pane
+from gui.theme import pane, turns
 
 _RAIL = f"""<nav class="rail" aria-label="Pages">
 <div class="brand"><span class="brand-mark">{icon("mark")}</span><span>RL Copilot</span></div>
@@ -75,11 +75,11 @@ def build_app(library: Library, places: Places) -> gr.Blocks:
         app.load(library.start, None, None, show_progress="hidden")     # the page comes first, then what it needs
         app.load(None, js="() => window.copilot.show(location.hash.slice(1))")
         beat.tick(follow, [status], [status, beat], show_progress="hidden")
-        talk.open_plan.click(open_plan, [talk.seat], wizard.shown, show_progress="hidden").then(
+        talk.open_plan.click(open_plan, [talk.seat], wizard.shown, **turns("train")).then(
             None, js="() => window.copilot.show('train')")
         board.why.to_chat.click(talk.begin, [talk.seat, board.why.turn], talk.shown,
-                                show_progress="hidden").then(None, js="() => window.copilot.show('chat')")
-        wizard.launched.change(board.open_run, [board.look, wizard.launched], board.shown, show_progress="hidden",
-                               concurrency_id="runs").then(None, js="() => window.copilot.show('runs')")
+                                **turns("chat")).then(None, js="() => window.copilot.show('chat')")
+        wizard.launched.change(board.open_run, [board.look, wizard.launched], board.shown,
+                               **turns("runs")).then(None, js="() => window.copilot.show('runs')")
     built: gr.Blocks = app
     return built

@@ -16,7 +16,7 @@ from gui.code import log_html
 from gui.jobs import Jobs
 from gui.parts import LIVE, empty, notice, page_head
 from gui.service import Library
-from gui.theme import PICK, pane
+from gui.theme import PICK, pane, turns
 from rlcore import runs
 from rlcore.config import ConfigError
 from rlcore.runs import Run
@@ -159,8 +159,7 @@ def build(app: gr.Blocks, root: Path, jobs: Jobs, library: Library) -> RunsPage:
     watched: list[Any] = [seen, timer, main, nothing, listing, head, *buttons, trust, foreign, curves, metrics,
                           *others]
     shown: list[Any] = [look, confirm, said, *watched, *diagnosis.shown]
-    # One at a time, so that a look that is already on its way cannot overwrite a newer one.
-    turn: dict[str, Any] = {"show_progress": "hidden", "concurrency_id": "runs", "concurrency_limit": 1}
+    turn = turns("runs")
 
     def watch(now: Look, before: Mapping[str, Hashable]) -> tuple[Any, ...]:
         return updates(view(root, now, before, jobs))
@@ -210,8 +209,8 @@ def build(app: gr.Blocks, root: Path, jobs: Jobs, library: Library) -> RunsPage:
     record.click(does(lambda path: jobs.start(path.name, "video", lambda: runs.record(path, jobs.agreed))), [look],
                  shown, **turn)
     # At its end Gradio sends a diagnosis again, perhaps over another run that was opened meanwhile.
-    ask.click(diagnose, [look], [tabs, *diagnosis.shown], concurrency_id="llm", show_progress="hidden").then(
-        lambda turn: why.show(turn, gr.skip()), [diagnosis.turn], diagnosis.shown, show_progress="hidden")
+    ask.click(diagnose, [look], [tabs, *diagnosis.shown], **turns("llm")).then(
+        lambda turn: why.show(turn, gr.skip()), [diagnosis.turn], diagnosis.shown, **turn)
     delete.click(lambda: gr.update(visible=True), None, [confirm], queue=False)
     keep.click(lambda: gr.update(visible=False), None, [confirm], queue=False)
     really.click(does(runs.delete), [look], shown, **turn)

@@ -87,6 +87,14 @@ def pane(value: str, elem_id: str, script: str = "", *, visible: bool = True) ->
     return gr.HTML(value, elem_id=elem_id, js_on_load=script or None, apply_default_css=False, visible=visible)
 
 
+def turns(name: str) -> dict[str, Any]:
+    """Options of a listener: those that share a name run one at a time, as they were asked for.
+
+    Otherwise what was computed first may arrive last, and show again what is over, or undo it.
+    """
+    return {"concurrency_id": name, "concurrency_limit": 1, "show_progress": "hidden"}
+
+
 def show() -> Any:
     """The update that shows a component."""
     return gr.update(visible=True)

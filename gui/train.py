@@ -17,7 +17,7 @@ from copilot.script import render
 from gui import form
 from gui.code import code_html
 from gui.parts import Card, cards, count, notice, page_head, short
-from gui.theme import PICK, pane
+from gui.theme import PICK, pane, turns
 from rlcore import runs
 from rlcore.catalog import (
     ALGORITHMS,
@@ -286,16 +286,16 @@ def build(root: Path) -> TrainPage:
 
     outcome = [wrong, script, summary, go]
     shown = [draft, family, envs, algos, fields, *outcome]
-    quiet: dict[str, Any] = {"show_progress": "hidden"}
+    turn = turns("train")
     marked: dict[str, Any] = {"fn": None, "js": "() => window.copilot.mark()"}
 
     def first_opened(now: Draft, filled: bool) -> tuple[Any, ...]:
         # Not `show`: the configs take a moment to load, and by then a card may have been picked.
         return (True, *(gr.skip() for _ in [fields, *outcome])) if filled else (True, *_filled(now))
 
-    opened.click(first_opened, [draft, filled], [filled, fields, *outcome], **quiet)
+    opened.click(first_opened, [draft, filled], [filled, fields, *outcome], **turn)
     # A choice made while the one before it is still on its way must not be lost.
-    choice: dict[str, Any] = {**quiet, "trigger_mode": "always_last"}
+    choice: dict[str, Any] = {**turn, "trigger_mode": "always_last"}
     family.input(environment_cards, inputs=[draft, family], outputs=[envs], **choice)
 
     def pick_env(now: Draft, event: gr.EventData) -> tuple[Any, ...]:
@@ -316,7 +316,7 @@ def build(root: Path) -> TrainPage:
     envs.pick(pick_env, inputs=[draft], outputs=shown, **choice).then(**marked)
     algos.pick(pick_algo, inputs=[draft], outputs=shown, **choice).then(**marked)
     fields.edit(edited, inputs=[draft], outputs=[draft, *outcome], **choice).then(**marked)
-    reset.click(lambda now: show(Draft(now.env, now.algo)), inputs=[draft], outputs=shown, **quiet)
+    reset.click(lambda now: show(Draft(now.env, now.algo)), inputs=[draft], outputs=shown, **turn)
     go.click(launched_from, inputs=[draft, carrier], outputs=[draft, wrong, launched],
-             js="(draft, held) => [draft, window.copilot.settings()]", concurrency_id="launch", **quiet)
+             js="(draft, held) => [draft, window.copilot.settings()]", **turn)
     return TrainPage(draft, shown, launched)

@@ -67,6 +67,7 @@ def test_conversations_and_documents_are_kept_found_and_removed(tmp_path: Path, 
         expect(page.locator("#passage .passage")).to_contain_text("when the cup is lifted")
         page.locator("#search-in label input").uncheck()
         page.locator("#new-chat").click()
+        expect(page.locator("#chat-title")).to_contain_text("New conversation")
         page.locator("#question textarea").fill("Which reward does the Zephyr gripper use?")
         page.keyboard.press("Enter")
         expect(page.locator("#chat-title")).to_contain_text("Zephyr", timeout=PATIENCE_MS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,29 @@ def test_an_answer_on_its_way_yields_to_the_conversation_that_was_opened(tmp_pat
     assert seat.conversation == other
     titles = {one.title for one in Conversations(tmp_path / "conversations.sqlite").recent()}
     assert titles == {"What is GAE?", "Why?"}             # what it had got so far is kept where it was asked
+
+
+def test_the_end_of_an_answer_leaves_the_next_one_alone(tmp_path: Path) -> None:
+    does, seat = handlers(tmp_path, "PPO clips."), history.Seat()
+    list(does["respond"]("Why?", seat, []))
+    following: Iterator[tuple[Any, ...]] = does["respond"]("And TRPO?", seat, [])
+    next(following)
+    assert all(value == gr.skip() for value in does["settled"](seat))
+    list(following)
+    assert "And TRPO?" in texts(does["settled"](seat))
+
+
+@pytest.mark.parametrize("part", ["talk-list", "chat-title", "answerer", "settings", "launch", "shelf-progress",
+                                  "shelf-list", "model-progress", "why-text", "curves"])
+def test_what_shows_one_thing_is_written_in_turns(tmp_path: Path, part: str) -> None:
+    """Two handlers at once would let what was computed first arrive last: a search's list undone by an older one."""
+    app = page.build_app(library(FakeDesk()), places(tmp_path))
+    writers = [listener for listener in app.fns.values() if listener.fn
+               and part in [getattr(output, "elem_id", "") for output in listener.outputs]]
+    assert len(writers) > 1
+    turns = {listener.concurrency_id for listener in writers if not inspect.isgeneratorfunction(listener.fn)}
+    assert len(turns) == 1
+    assert {listener.concurrency_limit for listener in writers} == {1}
 
 
 def test_a_diagnosis_is_shown_beside_its_own_run_only(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ ALGORITHMS: dict[str, KnownAlgorithm] = {
         "演员评论家"),
     "a3c": KnownAlgorithm("A3C", "A3C | asynchronous advantage actor critic", ANY, ("a2c", "ppo")),
     "reinforce": KnownAlgorithm("REINFORCE",
-        "!REINFORCE | !VPG | policy gradient | vanilla policy gradient | 策略梯度", ANY, ("a2c", "ppo")),
+        "!REINFORCE | !VPG | vanilla policy gradient | 朴素策略梯度", ANY, ("a2c", "ppo")),
     "trpo": KnownAlgorithm("TRPO", "TRPO | trust region policy optimization | 信赖域策略优化"),
     "ppg": KnownAlgorithm("PPG", "PPG | phasic policy gradient"),
     "impala": KnownAlgorithm("IMPALA", "IMPALA | v trace"),
@@ -343,7 +343,9 @@ WEAK_ENV_NAMES = frozenset(
 
 # A setting's further names; rlcore's own are always known. Where an algorithm has no such setting, the plan says so.
 SETTINGS: dict[str, str] = {
-    "learning_rate": "lr | learning rate | step size | actor lr | critic lr | learning rate start | 学习率 | 步长",
+    "learning_rate": "lr | learning rate | step size | actor lr | critic lr | learning rate start | lr decay from | "
+                     "learning rate decay from | lr schedule from | lr annealed from | learning rate annealed from | "
+                     "lr decaying from | learning rate decaying from | 学习率 | 步长",
     "num_envs": (
         "num envs | n envs | num env | n env | nenvs | num environments | number of envs | number of environments | "
         "number of parallel environments | n parallel envs | num workers | n rollout threads | 环境数 | 环境数量 | "
@@ -465,11 +467,16 @@ SETTINGS: dict[str, str] = {
     "num_seeds": "num seeds | n seeds | number of seeds",
     "n_step": "n step | n step return | n step returns | nstep | multi step",
     "frame_stack": "frame stack | frame stacking | framestack | n stack | stack | 帧堆叠 | 堆叠帧",
-    "frame_skip": "frame skip | frameskip | action repeat | 跳帧 | 帧跳 | 帧跳过",
-    "eval_every": (
-        "eval freq | eval interval | eval every | evaluate every | evaluation interval | test every | 评估间隔 | "
-        "评估频率"
+    "frameskip": "frame skip | frameskip | action repeat | frames skipped | 跳帧 | 帧跳 | 帧跳过",
+    "repeat_action_probability": (
+        "sticky actions | sticky action | sticky action probability | sticky | repeat action probability | "
+        "stickiness | 粘性动作"
     ),
+    "evaluate_every": (
+        "eval freq | eval interval | eval every | evaluate every | evaluation interval | evaluation frequency | "
+        "test every | 评估间隔 | 评估频率"
+    ),
+    "patience": "patience | early stopping patience | 耐心 | 早停耐心",
     "bits": (
         "bit | num bits | n bits | number of bits | bit length | string length | bit string length | of length | "
         "dimensional | 比特 | 比特数 | 个比特 | 个位 | 位数 | 位"
@@ -502,7 +509,7 @@ CALLED: dict[str, str] = {
     "epsilon_end": "epsilon schedule",
     "epsilon_steps": "epsilon decay",
     "hidden": "hidden layers, network size",
-    "eval_every": "evaluation interval",
+    "evaluate_every": "evaluation interval",
 }
 
 # Nouns behind a number: "8 envs", "10万步".
@@ -530,8 +537,7 @@ COUNTS: dict[str, str] = {
 NOT_IN_A_PLAN: dict[str, str] = {
     "num_episodes": "a run's length is counted in environment steps, not episodes",
     "num_seeds": "a plan is one run; launch it once per seed and compare the runs",
-    "eval_every": "the mean return of training episodes is logged throughout, and evaluation follows at "
-                  "the end",
+    "eval_every": "evaluations in training are counted in environment steps, as in \"evaluate every 10000 steps\"",
     "interval": "a plan has no setting for it",
     "save_every": "checkpoints are saved on their own schedule",
 }

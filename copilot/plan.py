@@ -52,12 +52,20 @@ from rlcore.config import ConfigError, Setting, settings, to_dict
 _CONTINUOUS = re.compile(r"(?<!not )(?<!non-)(?<![a-z])continuous(?!\s*=\s*false)|"
                          r"连续(?!\s*[\d一二三四五六七八九十百]|训练)", re.IGNORECASE)
 _USUAL = ("ppo", "dqn", "sac")    # where the first choice is not wanted
+# A kind of algorithm, where none is named → the usual ones of it.
+_KINDS = (
+    ("off-policy", re.compile(r"\boff[- ]?policy\b|[异离]策略", re.IGNORECASE), ("dqn", "sac")),
+    ("on-policy", re.compile(r"\bon[- ]?policy\b|\bpolicy gradients?\b|同策略|策略梯度", re.IGNORECASE), ("ppo",)),
+    ("value-based", re.compile(r"\bvalue[- ]based\b|\bq[- ]learning\b|基于价值", re.IGNORECASE), ("dqn",)),
+)
 _FIRST = ("CartPole-v1", "Pendulum-v1")    # quick ones, where no environment is named
 _WITH_GOALS = ("rlcore/BitFlip-v0", "rlcore/ReacherGoal-v5")    # likewise, for hindsight
 _HOW = re.compile(r"\bhow\b|怎么|如何|怎样", re.IGNORECASE)
 _GPU = re.compile(r"(?<![a-z])(?:gpus?|cuda)(?![a-z])", re.IGNORECASE)
 _GENERAL = {"num_envs", "env_steps", "seed", "target_return"}    # mean the same whatever the algorithm
-_OF_RUN = ("env_steps", "seed", "target_return", "evaluate_episodes", "record_video")
+_OF_RUN = ("env_steps", "seed", "target_return", "evaluate_every", "patience", "evaluate_episodes", "record_video")
+_AS_IT_IS = {"frame_stack": 4}    # how the games of Atari are seen
+_EVALUATIONS = 20    # of a run whose patience is counted in them, where nobody says how often
 # What a plan with goals holds beside the algorithm's own config.
 SHARE = Setting("hindsight", "float", None, "share of replayed steps that pursue a goal their episode reached later",
                 0, 1, "")
@@ -78,6 +86,9 @@ _IDLE = re.compile(
     re.IGNORECASE)
 
 
+EPISODES = 20    # of an evaluation, where nobody says how many
+
+
 @dataclass(frozen=True)
 class TrainingPlan:
     """One training run that the catalogue allows.
@@ -92,7 +103,9 @@ class TrainingPlan:
     seed: int
     params: Mapping[str, Any]      # settings that differ from the preset, num_envs among them
     target_return: float | None = None
-    evaluate_episodes: int = 20
+    evaluate_every: int | None = None    # env steps; the best agent by these evaluations is the one that counts
+    patience: int | None = None    # evaluations without a better one, after which the run stops
+    evaluate_episodes: int = EPISODES
     record_video: bool = True
     env_options: Mapping[str, Any] = field(default_factory=dict)    # that the environment is made with
     hindsight: float | None = None    # share of replayed steps with another goal
@@ -107,10 +120,15 @@ class TrainingPlan:
         self._check_hindsight(checked.get("n_step", 1))
         object.__setattr__(self, "algo", catalog.algorithm(self.algo).name)
         object.__setattr__(self, "params", {name: checked[name] for name in self.params})
-        for name, low in (("env_steps", 1), ("seed", 0), ("evaluate_episodes", 1)):
+        for name, low in (("env_steps", 1), ("seed", 0), ("evaluate_episodes", 1), ("evaluate_every", 1),
+                          ("patience", 1)):
             value = getattr(self, name)
+            if value is None and name in ("evaluate_every", "patience"):
+                continue
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value < 2**53:
                 raise ConfigError(f"{name}={value!r} must be a whole number of at least {low}.")
+        if self.patience is not None and self.evaluate_every is None:
+            raise ConfigError(f"patience={self.patience} counts evaluations: give evaluate_every too.")
         if self.target_return is not None and not isfinite(self.target_return):
             raise ConfigError(f"target_return={self.target_return!r} must be a finite number.")
 
@@ -375,11 +393,13 @@ def _subject(bare: str, named: Sequence[Mention], places: Sequence[Mention],
     else:
         goals = place.goal if place else back
         first = "sac" if (place.acts == {"continuous"} if place else continuous) else "dqn" if goals else "ppo"
-        method = next((one for one in map(_method, (first, *_USUAL, *catalog.ALGORITHMS)) if one.name not in avoided
-                       and (not place or not place.acts or one.acts & place.acts)), _method(first))
-        notes.append(f"No algorithm was named; {method.title} is the usual first choice here."
-                     if first not in avoided else
-                     f"{_method(first).title} is not wanted; {method.title} is the next choice here.")
+        kind, usual = _kind(bare)
+        method = next((one for one in map(_method, (*usual, first, *_USUAL, *catalog.ALGORITHMS))
+                       if one.name not in avoided and (not place or not place.acts or one.acts & place.acts)),
+                      _method(first))
+        notes.append(f"{_method(first).title} is not wanted; {method.title} is the next choice here."
+                     if first in avoided else
+                     f"No algorithm was named; {method.title} is the usual {kind} choice here.")
     if place is None:
         first = (_WITH_GOALS if back else _FIRST)[continuous or method.acts == {"continuous"}]
         quick = [_place(base(name), "", False) for name in (first, *catalog.ENVIRONMENTS) if base(name) not in avoided]
@@ -390,6 +410,14 @@ def _subject(bare: str, named: Sequence[Mention], places: Sequence[Mention],
     if others:
         notes.append(f"A plan is one algorithm on one environment; left out: {', '.join(sorted(others))}.")
     return method, place, notes + [place.note] * bool(place.note)
+
+
+def _kind(text: str) -> tuple[str, tuple[str, ...]]:
+    """The kind of algorithm that a text asks for, and the usual ones of it; "first" and none if it asks for none."""
+    for kind, said, usual in _KINDS:
+        if any(not declined(text, match.start()) for match in said.finditer(text)):
+            return kind, usual
+    return "first", ()
 
 
 def _only_adds(mention: Mention, method: _Method) -> bool:
@@ -480,9 +508,7 @@ def _draft(bare: str, algo: str, env: str, variants: Mapping[Variant, object], n
         said.append("This plan trains on the CPU; for a GPU, pass device=\"cuda\" to rl.train in the script.")
     run: dict[str, Any] = {"env_steps": catalog.preset(algo, env).env_steps, "seed": 1}
     run |= {name: values.pop(name) for name in _OF_RUN if name in values}
-    if run.get("target_return") == "solved":
-        run["target_return"] = catalog.environment(env).solved_at
-        said += [] if run["target_return"] is not None else [f"{env} has no agreed score at which to stop."]
+    said += _ends(env, run)
     run["env_options"] = {name: values.pop(name) for name in options if name in values}
     if back is not False:
         run["hindsight"] = values.pop("hindsight", catalog.hindsight(algo, env))
@@ -490,12 +516,26 @@ def _draft(bare: str, algo: str, env: str, variants: Mapping[Variant, object], n
         said += _on_goals(algo, env, run["hindsight"])
     said += _translate(algo, env, run["env_steps"], values)
     for name, value in values.items():
-        if name not in own:
+        if env.startswith("ALE/") and value == _AS_IT_IS.get(name):
+            said.append(f"{name}={value} is how games are seen here anyway.")
+        elif name not in own:
             said.append(f"{name}={value} is left out: {NOT_IN_A_PLAN.get(name, f'{title} has no such setting')}.")
     if wishes.strays:
         said.append(f"Not understood, left out: {', '.join(wishes.strays)}.")
     params = {name: values[name] for name in own if name in values}
     return TrainingPlan(algo, env, params=params, notes=tuple(said), **run)
+
+
+def _ends(env: str, run: dict[str, Any]) -> list[str]:
+    """Fits, in place, when a run is to stop; and what to say of that."""
+    said = []
+    if run.get("target_return") == "solved":
+        run["target_return"] = catalog.environment(env).solved_at
+        said += [] if run["target_return"] is not None else [f"{env} has no agreed score at which to stop."]
+    if "patience" in run and "evaluate_every" not in run:
+        run["evaluate_every"] = max(1, run["env_steps"] // _EVALUATIONS)
+        said.append(f"evaluate_every={run['evaluate_every']}, because patience counts evaluations.")
+    return said
 
 
 def _on_goals(algo: str, env: str, share: float | None) -> list[str]:
@@ -580,7 +620,8 @@ def _divisor(number: int, wish: int) -> int:
 def _asked(plan: TrainingPlan) -> dict[str, Any]:
     """What makes this plan differ from the plain one for its algorithm and environment."""
     usual = {"env_steps": catalog.preset(plan.algo, plan.env).env_steps, "seed": 1, "target_return": None,
-             "evaluate_episodes": 20, "hindsight": catalog.hindsight(plan.algo, plan.env)}
+             "evaluate_every": None, "patience": None, "evaluate_episodes": EPISODES,
+             "hindsight": catalog.hindsight(plan.algo, plan.env)}
     options = {item.name: item.default for item in catalog.option_settings(plan.env)}
     chosen = {name: value for name, value in plan.env_options.items() if value != options[name]}
     return {**plan.params, **chosen} | {
@@ -600,10 +641,15 @@ def describe(plan: TrainingPlan) -> str:
         rows.append((SHARE.name, plan.hindsight, "", SHARE.help))
     if plan.target_return is not None:
         rows.append(("target_return", plan.target_return, "", "stop early at this mean return"))
+    if plan.evaluate_every is not None:
+        rows.append(("evaluate_every", f"{plan.evaluate_every:,}", "", "steps between evaluations that keep the best"))
+    if plan.patience is not None:
+        rows.append(("patience", plan.patience, "", "stop after so many evaluations without a better one"))
     lines = [f"**{plan.title} on {plan.env}** — {place.summary}", "",
              "| setting | value | default | meaning |", "|---|---|---|---|"]
     lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in rows]
     then = f"{plan.evaluate_episodes} evaluation episodes{' and a video' * plan.record_video}"
+    then += " of the best agent" * (plan.evaluate_every is not None)
     lines += ["", f"Settings: {preset.source}. Afterwards: {then}."]
     if place.solved_at is not None:
         lines.append(f"A mean return of {place.solved_at:g} counts as solved.")

@@ -126,7 +126,7 @@ def environments(text: str) -> list[Mention]:
 
 _NOT = re.compile(
     r"(?:\b(?:no|not(?! (?:only|just)\b)|never|without|except(?: for)?|excluding|other than|anything but|instead of|"
-    r"rather than|avoid(?:ing)?|skip|replac(?:e|ing))\b|n't\b|"
+    r"rather than|avoid(?:ing)?|(?<!frame[ _-])skip|replac(?:e|ing))\b|n't\b|"
     r"不(?:要|用|使用|想|加|带|需要)|(?<!是)不是|别|勿|无需|没有|除了?|代替|替代|取代|替换)"
     r"(?:\s*(?:(?:us(?:e|ing)|train(?:ing)?|run(?:ning)?|try|with|want|need|have|on|in|at|an?|any|the|my|for|to|"
     r"#+,? (?:n?or|and))(?![a-z])|再|用|使用|训练|跑|在|有|#+[和或、]))*\s*$", re.IGNORECASE)
@@ -231,7 +231,7 @@ _TROUBLE = re.compile(
     r"(?<!do)n't\b|\bdon't (?:learn|work|converg|improv)|\bcannot\b|\bnot (?:learn|work|converg|improv|train)|"
     r"\bfail|\berror|\bbugs?\b|\bcrash|\bnan\b|\bdiverg|\bexplo(?:de|ding)|\bcollaps|\bstuck\b|\bplateau|"
     r"\bunstable|\binstabil|\bbroken|\bwrong|\bproblem|\bissue|\bworse|\btraceback|报错|错误|[出有]问题|遇到问题|失败|不收敛|发散|崩|"
-    r"卡在|卡住|上不去|没有?(?:上升|提[高升]|变化|收敛|学)|越来越|[还一]直?在?下降|不涨|不动|变[低差慢大]|显示|出现|震荡|抖动|波动|"
+    r"卡在|卡住|上不去|没有?(?:上升|提[高升]|变化|收敛|学)(?!.{0,6}停)|越来越|[还一]直?在?下降|不涨|不动|变[低差慢大]|显示|出现|震荡|抖动|波动|"
     r"不上升|不学|学不|很慢|太慢|(?:别|不要)训练(?!.*[，,。].*Ⓐ)|正在|已经|(?<![帮给替为])我在|我的(?!电脑|机器|笔记本)")
 _TELLING = re.compile(
     r"n't\b|\b(?:i|i'm|i've|my|we|our|it|is|are|was|were|am|do|does|did|has|have|had|can|could|should|would|will|not|seems?|"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from math import isfinite
 
-from copilot.plan import SHARE, TrainingPlan
+from copilot.plan import EPISODES, SHARE, TrainingPlan
 from rlcore import catalog
 from rlcore.config import settings
 
@@ -40,14 +40,25 @@ def render(plan: TrainingPlan) -> str:
     chosen, meanings = _chosen(plan)
     lines += [f"    # {meaning}" for meaning in meanings]
     stop = f"target_return={_literal(plan.target_return)}, " if plan.target_return is not None else ""
+    best = ', which="best"' if plan.evaluate_every is not None else ""
     lines += [
         f'    rl.train("{plan.algo}", "{plan.env}", CONFIG,{chosen}',
+        *_evaluations(plan),
         f"             env_steps={plan.env_steps:_}, seed={plan.seed}, {stop}run_dir=RUN)",
-        f"    print(rl.evaluate(RUN, episodes={plan.evaluate_episodes}))",
+        f"    print(rl.evaluate(RUN, episodes={plan.evaluate_episodes}{best}))",
     ]
     if plan.record_video:
-        lines.append('    print("Video:", rl.record_video(RUN))')
+        lines.append(f'    print("Video:", rl.record_video(RUN{best}))')
     return "\n".join(lines) + "\n"
+
+
+def _evaluations(plan: TrainingPlan) -> list[str]:
+    """The line for evaluations in training, which keep the best agent; none where there are none."""
+    if plan.evaluate_every is None:
+        return []
+    patience = f" patience={plan.patience}," if plan.patience is not None else ""
+    episodes = f" evaluate_episodes={plan.evaluate_episodes}," if plan.evaluate_episodes != EPISODES else ""
+    return [f"             evaluate_every={plan.evaluate_every:_},{episodes}{patience}"]
 
 
 def _chosen(plan: TrainingPlan) -> tuple[str, list[str]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from copilot import lexicon
 from copilot.lexicon import pattern
@@ -153,6 +154,7 @@ _UNTIL = re.compile(
     r"超过|达到|到|至|的|时|了|为|在|累计|总)*$", re.IGNORECASE)
 _CONDITION = re.compile(r"(?:\b(?:until|till|when|once|if)\b|直到)\s*(?:the |its |mean |average |policy )*$",
                         re.IGNORECASE)
+_IN_EPISODES = re.compile(r"\s*(?:episodes?|games?)\b|\s*个?(?:episode|回合|局|轮)", re.IGNORECASE)
 _MEAN_OF = re.compile(r"\bmean\b|\baverage|\bavg\b|consecutive|连续|平均", re.IGNORECASE)
 _NO_RETURN = re.compile(
     r"\s*(?:%|percent|s(?:ec\w*)?\b|h(?:ours?|rs?)?\b|min|days?\b|evaluat|evals?\b|updates?\b|iterations?\b|epochs?\b|"
@@ -166,8 +168,28 @@ _NO_VIDEO = re.compile(r"\b(?:no|without|skip|don'?t \w+)(?: an?| the| any)? (?:
                        r"(?:不要|不用|无需|不需要|不)(?:录制?|保存|生成)?(?:录像|视频)", re.IGNORECASE)
 _WIDTHS = r"""["']?\s*(?:=|:|of|is|为|是)?\s*["']?[\[(]?\s*(?P<widths>\d+(?:\s*(?:,|x|×|\*|and)\s*\d+)*)"""
 _TO_ZERO = r"[^,;]{0,12}?\d[\d.e-]*\s*(?:down )?(?:to|到)\s*(?P<zero>zero|0(?:\.0+)?)(?![.\d])"
-_LAYERS = re.compile(r"\b(?P<count>\d|one|two|three|four)\s+(?:hidden\s+)?layers\s+(?:of|with)\s+(?P<width>\d+)",
+_LAYERS = re.compile(r"\b(?P<count>\d|one|two|three|four)\s+(?:hidden\s+)?layers\s+(?:of|with)\s+"
+                     r"(?P<width>\d+(?:(?:\s*(?:,|x|×)\s*|\s+and\s+|\s*,\s*and\s+)\d+)*)(?![\d.]|\s*[km]?\s*(?:\w+\s)?(?:"
+                     r"envs?|environments?|seeds?|steps?|workers?|actors?|epochs?|episodes?|threads|processes)\b)",
                      re.IGNORECASE)
+_COUNT = r"(?P<count>\d+|[a-z]+|[一二三四五六七八九十两]+)"
+_NO_GAIN = (    # stop after 5 evaluations without improvement
+    re.compile(r"\b(?:no|not|without|never|stops?|n't)\b[^.;]{0,30}?\b(?:improv\w+|better|progress\w*|gain\w*)"
+               rf"[^.;\d]{{0,24}}?\b(?:for|in|over|after|during|within|across)\s+(?:the last\s+)?{_COUNT}\s+"
+               r"(?:consecutive\s+|successive\s+|straight\s+)?(?:evaluations?|evals?|tests?)\b", re.IGNORECASE),
+    re.compile(rf"\b{_COUNT}\s+(?:consecutive\s+|successive\s+|straight\s+)?(?:evaluations?|evals?|tests?)\s+"
+               r"(?:(?:in a row|go by|pass)\s+)?(?:without|with no|bring no|show no|do not|don't|fail to)\b",
+               re.IGNORECASE),
+    re.compile(rf"(?:连续)?\s*{_COUNT}\s*次(?:评估|测试|评测)[^,;。]{{0,8}}?(?:没有?|不再?|未|无)[^,;。]{{0,4}}?"
+               r"(?:提[升高]|改[善进]|进步|上升|变好)"),
+)
+_DECAY = re.compile(    # a learning rate of 3e-4, decaying linearly
+    r"(?:\blearning rate|\blr|学习率)(?:(?!\beps|epsilon|ε)[^;。]){0,40}?"
+    r"(?:\blinear(?:ly)?[\s-]+(?:decay|anneal|decreas)\w*|\b(?:decay|anneal|decreas)\w*\s+linearly|线性(?:衰减|递减|下降|退火))|"
+    r"\blinear(?:ly)?[\s-]+(?:decay|anneal|decreas)\w*\s+(?:(?:the|of|a)\s+)*(?:learning rate|lr)\b|"
+    r"线性(?:衰减|递减|下降|退火)的?学习率", re.IGNORECASE)
+_NOT_STICKY = re.compile(r"\b(?:no|non-?|not|without)\s*sticky(?:[\s-]+actions?)?|\bdeterministic actions\b|"
+                         r"(?:不用|不要|没有|无)粘性动作", re.IGNORECASE)
 _FROM_TO = re.compile(r"(?<!clip )(?:epsilon|eps|ε|探索率)(?:decay\w*|anneal\w*|linearly|from|从|[\s:=])*"
                       r"(?P<start>\d*\.?\d+)\s*(?:to|->|[降减]?到|衰减到)\s*(?P<end>\d*\.?\d+)", re.IGNORECASE)
 _NAME = re.compile(r"(?<![^\W\d_])[^\W\d_]{1,12}(?:\s+(?:is|to|than|below|above|under))*[\s=]*$")    # patience 5
@@ -205,7 +227,12 @@ class _Reader:
         self.numbers: list[_Number] = []
 
     def read_words(self) -> None:
-        """Settings whose value is not one number: switches, choices, layer widths, solved, no video."""
+        """Settings whose value is not one number, or whose number stands in a phrase of its own."""
+        self._read_choices()
+        self._read_widths()
+        self._read_phrases()
+
+    def _read_choices(self) -> None:
         for item in self.own:
             if item.kind in ("bool", "choice"):
                 options = item.choices or ("true", "false", "on", "off")
@@ -217,22 +244,33 @@ class _Reader:
                     # of "gaussian exploration noise 0.2" the name is needed once more
                     span = match.span("word" if match.start() == match.start("word") else 0)
                     self._take(item.name, word if item.choices else word in ("true", "on"), span)
+
+    def _read_widths(self) -> None:
         depth = next((len(item.default) for item in self.own if item.name == "hidden"), 1)
         for match in _LAYERS.finditer(self.text):
-            self._take("hidden", [int(match["width"])] * int(_numbers(match["count"])[0].value), match.span())
+            count, widths = int(_numbers(match["count"])[0].value), [*map(int, re.findall(r"\d+", match["width"]))]
+            end = match.end() if len(widths) == count else match.start("width") + len(str(widths[0]))
+            self._take("hidden", widths if len(widths) == count else widths[:1] * count, (match.start(), end))
         for match in self._find("hidden", _WIDTHS, r"(?<!lstm[\s_-])(?<!gru[\s_-])(?<!rnn[\s_-])"):
             widths = [int(width) for width in re.findall(r"\d+", match["widths"])]
             alone = len(widths) == 1 and not re.search(r"[\[(]", match.group())
             self._take("hidden", widths * depth if alone else widths, match.span())
+
+    def _read_phrases(self) -> None:
         for match in self._find("learning_rate", _TO_ZERO):
             self._take("learning_rate_decay", "linear", match.span("zero"))
+        for match in _DECAY.finditer(self.text):
+            self._take("learning_rate_decay", "linear", (match.end(), match.end()))
+        for match in chain.from_iterable(one.finditer(self.text) for one in _NO_GAIN):
+            for count in _numbers(match["count"])[:1]:
+                self._take("patience", count.value, match.span())
         for match in _FROM_TO.finditer(self.text):
             self._take("epsilon_start", float(match["start"]), match.span("start"))
             self._take("epsilon_end", float(match["end"]), match.span("end"))
-        for match in _SOLVED.finditer(self.text):
-            self._take("target_return", "solved", match.span())
-        for match in _NO_VIDEO.finditer(self.text):
-            self._take("record_video", False, match.span())
+        for key, value, said in (("target_return", "solved", _SOLVED), ("record_video", False, _NO_VIDEO),
+                                 ("repeat_action_probability", 0.0, _NOT_STICKY)):
+            for match in said.finditer(self.text):
+                self._take(key, value, match.span())
 
     def read_numbers(self) -> None:
         """Settings whose value is one number, before or after the name."""
@@ -305,9 +343,12 @@ class _Reader:
         key, around = mention.key.lstrip("#"), self.text[max(0, number.start - 30) : mention.end + 12]
         if mention.key.startswith("#"):
             if _EVERY.search(self.text[: number.start]):
-                key = "eval_every" if _TEST.search(around) else "save_every" if _SAVE.search(around) else "interval"
+                tests = "evaluate_every" if key == "env_steps" else "eval_every"    # in episodes: not in a plan
+                key = tests if _TEST.search(around) else "save_every" if _SAVE.search(around) else "interval"
             elif key == "num_episodes" and _TEST.search(re.split(r"[,;。]", self.text[: number.start])[-1]):
                 key = "evaluate_episodes"
+        if key == "evaluate_every" and _IN_EPISODES.match(self.text, number.end):
+            key = "eval_every"
         if key == "num_episodes" and number.value == 100 and _MEAN_OF.search(around):
             self.used.append((number.start, mention.end))    # the mean that a target is held against
             return

@@ -41,7 +41,13 @@ _STEPS = Setting("env_steps", "int", 100_000, "how long to train, over all envir
 _SEED = Setting("seed", "int", 1, "same seed, same machine: same run", 0, None, "")
 _TARGET = Setting("target_return", "float", None,
                   "stop early once the mean return reaches this; empty trains to the end", None, None, "")
-_EPISODES = Setting("evaluate_episodes", "int", 20, "episodes played after training to measure the agent", 1, None,
+_EVERY = Setting("evaluate_every", "int", None,
+                 "evaluate the agent every so many steps and keep the best; empty evaluates it at the end alone", 1,
+                 None, "steps")
+_PATIENCE = Setting("patience", "int", None,
+                    "stop early after so many evaluations without a better one; it needs evaluate_every", 1, None,
+                    "evaluations")
+_EPISODES = Setting("evaluate_episodes", "int", 20, "episodes played to measure the agent", 1, None,
                     "episodes")
 _VIDEO = Setting("record_video", "bool", True, "record a video of the trained agent", None, None, "")
 _SHOWN = 12    # environments of a family; further ones are folded
@@ -69,7 +75,7 @@ def of_run(draft: Draft) -> list[Setting]:
 
 def of_end(draft: Draft) -> list[Setting]:
     """When to stop and what follows; a film, where the environment can be drawn."""
-    return [_TARGET, _EPISODES, *[_VIDEO] * ENVIRONMENTS[draft.env].films]
+    return [_TARGET, _EVERY, _PATIENCE, _EPISODES, *[_VIDEO] * ENVIRONMENTS[draft.env].films]
 
 
 def usual(draft: Draft) -> dict[str, str]:

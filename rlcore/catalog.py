@@ -106,6 +106,12 @@ class AtariOptions:
 
     episodic_life: bool = setting(False, "end an episode with each lost life, in evaluations too")
     reward_clip: bool = setting(False, "keep only the sign of rewards, in evaluations too")
+    frameskip: int = setting(4, "frames of the game that one action lasts", low=1, high=60, unit="frames")
+    repeat_action_probability: float = setting(0.25, "sticky actions: how often the game repeats the action before",
+                                               low=0, high=1)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,8 @@ def train(algo: str, env: str | Factory | Env, config: Any = None, *, env_steps:
             copy of the policy: these four give the same bits. "async" is "parallel" one rollout ahead of learning.
         num_workers: the sampler's processes; one per core if None.
         timeout_s: seconds without an answer after which one of them is taken to hang; a minute if None.
-        evaluate_every: env steps between evaluations in training; the best agent by them is kept as "best".
+        evaluate_every: env steps between evaluations in training, and one at the end of a run that had none; the best
+            agent by them is kept as "best".
         evaluate_episodes: how many episodes each plays.
         patience: stop after so many evaluations in a row without a better one.
         keep_every: env steps between checkpoints of the agent that are kept.
@@ -446,6 +447,8 @@ class Session:
         self._status("running")
         try:
             state = self._train()
+            if state == "finished" and self.spec.evaluate_every is not None and self.best is None:
+                self._evaluate()  # it ended before the first: whoever asked for evaluations looks for the best
             self._save()
             self._status(state)
         except BaseException as error:

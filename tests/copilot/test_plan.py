@@ -198,6 +198,27 @@ ORDERS = [
     ("用PPO训练CartPole，不要用8个环境，用16个", "ppo", "CartPole-v1", {"num_envs": 16}),
     ("训练PPO玩CartPole，学习率0.0005而不是0.001", "ppo", "CartPole-v1", {"learning_rate": 0.0005}),
     # the return at which to stop
+    ("train PPO on CartPole with patience 3, evaluate every 2k steps and 4 envs", "ppo", "CartPole-v1",
+     {"patience": 3, "evaluate_every": 2000, "num_envs": 4}),
+    ("train PPO on CartPole, stop if there is no improvement for 10 evaluations", "ppo", "CartPole-v1",
+     {"patience": 10, "evaluate_every": 5000}),
+    ("train PPO on CartPole and stop if it does not improve for 4 evaluations", "ppo", "CartPole-v1",
+     {"patience": 4, "evaluate_every": 5000}),
+    ("用PPO训练CartPole，连续三次测试未提高则停止", "ppo", "CartPole-v1", {"patience": 3, "evaluate_every": 5000}),
+    ("train PPO on CartPole, stop after five evaluations without improvement", "ppo", "CartPole-v1",
+     {"patience": 5, "evaluate_every": 5000}),
+    ("train PPO on CartPole, eval_freq=1000, 7 evaluation episodes", "ppo", "CartPole-v1",
+     {"evaluate_every": 1000, "evaluate_episodes": 7}),
+    ("用PPO训练CartPole，每5000步评估一次，连续3次评估没有提升就停止", "ppo", "CartPole-v1",
+     {"patience": 3, "evaluate_every": 5000}),
+    ("train TD3 on Pendulum with two hidden layers of 400 and 300", "td3", "Pendulum-v1", {"hidden": [400, 300]}),
+    ("train PPO on CartPole with two layers of 64 and 8 envs", "ppo", "CartPole-v1",
+     {"hidden": [64, 64], "num_envs": 8}),
+    ("train PPO on CartPole with a learning rate of 1e-3 decaying linearly", "ppo", "CartPole-v1",
+     {"learning_rate": 1e-3, "learning_rate_decay": "linear"}),
+    ("train SAC on Pendulum with linear lr decay from 1e-3", "sac", "Pendulum-v1",
+     {"learning_rate": 1e-3, "learning_rate_steps": 20_000}),
+    ("train a value-based agent on LunarLander", "dqn", "LunarLander-v3", {}),
     ("train PPO on CartPole until it reaches 475", "ppo", "CartPole-v1", {"target_return": 475}),
     ("train PPO on CartPole, stop at 400", "ppo", "CartPole-v1", {"target_return": 400}),
     ("train PPO on CartPole until reward > 400", "ppo", "CartPole-v1", {"target_return": 400}),
@@ -216,9 +237,9 @@ def test_an_order_becomes_the_plan_it_describes(sentence, algo, env, wanted):
     plan = plan_from_text(sentence)
     assert isinstance(plan, TrainingPlan), plan
     got = {"seed": 1, "env_steps": catalog.preset(algo, env).env_steps, "target_return": None,
-           "evaluate_episodes": 20, "record_video": True}
+           "evaluate_every": None, "patience": None, "evaluate_episodes": 20, "record_video": True}
     got |= wanted
-    run = ("seed", "env_steps", "target_return", "evaluate_episodes", "record_video")
+    run = ("seed", "env_steps", "target_return", "evaluate_every", "patience", "evaluate_episodes", "record_video")
     assert (plan.algo, plan.env, dict(plan.params) | {name: getattr(plan, name) for name in run}) == (algo, env, got)
 
 
@@ -558,10 +579,13 @@ NOTES = [
     ("train PPO on CartPole, foo=3", "Not understood, left out: foo=3"),
     ("train PPO on CartPole for 5 minutes", "left out: 5 minutes"),
     ("train PPO on CartPole, stop after 2 hours", "left out: 2 hours"),
-    ("train PPO on CartPole with early stopping patience 5", "left out: patience 5"),
-    ("train PPO on CartPole with patience 3 and 4 envs", "left out: patience 3."),
+    ("train PPO on CartPole with early stopping patience 5", "evaluate_every=5000, because patience counts"),
     ("训练PPO玩CartPole，损失小于0.1时停止", "left out: 0.1"),
-    ("train PPO on CartPole, stop if there is no improvement for 10 evaluations", "left out: 10 evaluations"),
+    ("train DQN on Pong with 4 frames stacked", "frame_stack=4 is how games are seen here anyway"),
+    ("train DQN on Pong with 3 frames stacked", "frame_stack=3 is left out"),
+    ("train an off-policy agent on MountainCar", "DQN is the usual off-policy choice here"),
+    ("train an on-policy agent on HalfCheetah", "PPO is the usual on-policy choice here"),
+    ("train an agent that is not off-policy on Hopper", "SAC is the usual first choice here"),
     ("train PPO on CartPole until the loss is below 0.01", "left out: loss is below 0.01"),
     ("train PPO on CartPole until the entropy is 0.1", "left out: entropy is 0.1"),
     ("train PPO on CartPole until 90% success", "left out: 90%"),
@@ -715,6 +739,8 @@ def test_decimal_commas_and_typeset_minus_signs_are_read_and_lists_are_left_alon
     ({"env_steps": 1.5}, "env_steps=1.5 must be a whole number of at least 1"),
     ({"seed": -1}, "seed=-1 must be a whole number of at least 0"),
     ({"evaluate_episodes": 0}, "evaluate_episodes=0 must be"),
+    ({"evaluate_every": 0}, "evaluate_every=0 must be a whole number of at least 1"),
+    ({"patience": 3}, "patience=3 counts evaluations: give evaluate_every too"),
     ({"env_options": {"bits": 8}}, "CartPole-v1 has no options to choose"),
     ({"env": "rlcore/BitFlip-v0", "env_options": {"bits": 65}}, "bits=65 must be between 2 and 64"),
     ({"hindsight": 0.8}, "Hindsight replay needs an environment with goals, and CartPole-v1 has none"),

@@ -17,7 +17,7 @@ from copilot.plan import TrainingPlan, plan_from_text
 from copilot.script import render
 from rlcore import catalog
 from rlcore.config import ConfigError, settings, to_dict
-from rlcore.runs import open_run
+from rlcore.runs import open_run, read_evaluations
 
 ROOT = Path(__file__).resolve().parents[2]
 FEW = [one.id for one in catalog.ENVIRONMENTS.values() if not one.extra or one.id in (
@@ -45,7 +45,9 @@ def plan_with_everything_changed(algo: str) -> TrainingPlan:
 PLANS = [TrainingPlan(algo, env, 5_000, 3, {}) for algo, env in PAIRS]
 PLANS += [plan_with_everything_changed(algo) for algo in catalog.ALGORITHMS]
 GOALS = TrainingPlan("dqn", "rlcore/BitFlip-v0", 400, 3, {}, env_options={"bits": 5}, hindsight=0.8)
-PLANS += [GOALS]
+BEST = TrainingPlan("ppo", "CartPole-v1", 512, 3, {"num_envs": 4, "horizon": 32}, evaluate_every=128, patience=2,
+                    evaluate_episodes=2)
+PLANS += [GOALS, BEST, replace(BEST, patience=None, evaluate_episodes=20)]
 
 
 def calls(script: str) -> dict[str, ast.Call]:
@@ -73,8 +75,13 @@ def test_a_script_holds_its_plan_and_nothing_else(plan, monkeypatch):
     wanted |= {} if plan.target_return is None else {"target_return": plan.target_return}
     wanted |= {"env_options": plan.env_options} if plan.env_options else {}
     wanted |= {} if plan.hindsight is None else {"hindsight": plan.hindsight}
+    if plan.evaluate_every is not None:
+        wanted |= {"evaluate_every": plan.evaluate_every}
+        wanted |= {} if plan.patience is None else {"patience": plan.patience}
+        wanted |= {} if plan.evaluate_episodes == 20 else {"evaluate_episodes": plan.evaluate_episodes}
+    best = {} if plan.evaluate_every is None else {"which": "best"}
     assert keywords(called["train"]) == wanted
-    assert keywords(called["evaluate"]) == {"episodes": plan.evaluate_episodes}
+    assert keywords(called["evaluate"]) == {"episodes": plan.evaluate_episodes, **best}
     assert ("record_video" in called) == plan.record_video
     assert len(keywords(called[type(module["CONFIG"]).__name__])) == len(plan.changes)
 
@@ -134,6 +141,20 @@ def test_the_script_of_every_algorithm_trains_and_evaluates(algo, tmp_path, monk
     assert "1 episode" in capsys.readouterr().out
     (run,) = (tmp_path / "runs").iterdir()
     assert open_run(run).state == "finished"
+
+
+def test_a_script_with_patience_measures_and_films_the_best_agent(tmp_path, monkeypatch, capsys):
+    (tmp_path / "train.py").write_text(render(BEST), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RLCORE_RUN_DIR", raising=False)
+    runpy.run_path("train.py", run_name="__main__")
+    run = open_run(tmp_path / "runs" / "ppo-CartPole-v1-seed3")
+    assert (run.config["evaluate_every"], run.config["patience"], run.config["evaluate_episodes"]) == (128, 2, 2)
+    *training, after = read_evaluations(run.path)
+    assert all(len(row["returns"]) == 2 for row in (*training, after))
+    assert after["step"] == max(training, key=lambda row: row["mean"])["step"]
+    assert "2 episodes" in capsys.readouterr().out
+    assert list((run.path / "videos").glob("*.mp4"))
 
 
 def test_a_script_with_goals_looks_back_over_its_bits_and_films_them(tmp_path, monkeypatch, capsys):

@@ -122,9 +122,15 @@ def test_what_the_catalogue_refuses_is_not_launched(tmp_path: Path) -> None:
 
 def test_a_plan_survives_the_way_through_the_form() -> None:
     plan = TrainingPlan("sac", "Pendulum-v1", 20_000, 5, {"learning_rate": 7e-4, "num_envs": 2}, target_return=-150.0,
-                        evaluate_episodes=10, record_video=False)
+                        evaluate_every=5_000, patience=3, evaluate_episodes=10, record_video=False)
     again = train.plan_of(train.draft_of(plan))
     assert again == plan
+
+
+def test_patience_without_evaluations_is_refused_in_a_sentence() -> None:
+    script, error = train.review(typed(Draft(), patience="3"))
+    assert (script, error) == ("", "patience=3 counts evaluations: give evaluate_every too.")
+    assert "patience=3" in train.review(typed(Draft(), patience="3", evaluate_every="5k"))[0]
 
 
 GOALS = Draft("rlcore/BitFlip-v0", "dqn")
@@ -224,6 +230,7 @@ def test_what_cannot_be_drawn_has_no_field_for_a_video() -> None:
 
 @pytest.mark.parametrize(("sentence", "options"), [
     ("train DQN on Breakout with episodic life", {"episodic_life": True}), ("train PPO on Pong", {}),
+    ("train PPO on Pong with frame skip 2 and no sticky actions", {"frameskip": 2, "repeat_action_probability": 0.0}),
     ("train DQN on cliff walking", {"max_episode_steps": 200})])
 def test_what_an_environment_is_made_with_survives_the_way_through_the_form(
     sentence: str, options: dict[str, object],

@@ -47,6 +47,13 @@ def test_evaluations_in_training_are_noted_at_their_steps_and_the_best_agent_is_
     assert weights(agent.state_dict()) == weights(state)
 
 
+def test_a_run_that_ends_before_its_first_evaluation_has_one_then():
+    short("run", env="One-v0", target_return=1.0, evaluate_every=1024, evaluate_episodes=1)
+    (row,) = read_evaluations(Path("run"))
+    assert row["step"] == open_run(Path("run")).status.env_steps < 1024
+    assert agent_state(Path("run"), "best")[0] == row["step"]
+
+
 def test_evaluations_change_nothing_about_learning():
     short("plain")
     short("watched", evaluate_every=128, evaluate_episodes=2)

@@ -240,6 +240,8 @@ def _plan(options: argparse.Namespace) -> None:
     if plan is None:
         raise ConfigError("This asks for no training run. Say what to train: train PPO on CartPole with 8 envs.")
     print(render(plan) if isinstance(plan, TrainingPlan) else f"{plan.reason} {plan.alternative}")
+    for note in plan.notes if isinstance(plan, TrainingPlan) else ():
+        print(note, file=sys.stderr)    # the script may be on its way into a file
 
 
 if __name__ == "__main__":

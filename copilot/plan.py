@@ -62,6 +62,10 @@ _FIRST = ("CartPole-v1", "Pendulum-v1")    # quick ones, where no environment is
 _WITH_GOALS = ("rlcore/BitFlip-v0", "rlcore/ReacherGoal-v5")    # likewise, for hindsight
 _HOW = re.compile(r"\bhow\b|怎么|如何|怎样", re.IGNORECASE)
 _GPU = re.compile(r"(?<![a-z])(?:gpus?|cuda)(?![a-z])", re.IGNORECASE)
+_SAMPLER = re.compile(
+    r"\b(?P<name>parallel|batched|alternating|async(?:hronous)?)\s+sampl(?:er|ing)\b(?:\s+(?:with|on|in|and|using)\s+"
+    r"(?P<workers>\d+)\s+(?:workers?|processes))?|\bsampler\s*=?\s*[\"']?(?P<given>parallel|batched|alternating|async)\b",
+    re.IGNORECASE)
 _GENERAL = {"num_envs", "env_steps", "seed", "target_return"}    # mean the same whatever the algorithm
 _OF_RUN = ("env_steps", "seed", "target_return", "evaluate_every", "patience", "evaluate_episodes", "record_video")
 _AS_IT_IS = {"frame_stack": 4}    # how the games of Atari are seen
@@ -499,6 +503,9 @@ def _draft(bare: str, algo: str, env: str, variants: Mapping[Variant, object], n
     """
     own, title, said = _own(algo), catalog.algorithm(algo).title, list(notes)
     options, back = {item.name: item for item in catalog.option_settings(env)}, variants.get(HINDSIGHT)
+    if sampler := _SAMPLER.search(bare):
+        bare = blank(bare, [Mention("", *sampler.span(), "")])
+        said.append(_of_sampler(sampler))
     wishes = read_wishes(bare, [*own.values(), *options.values(), *[SHARE] * bool(back)])
     takes = {*own, *options} | ({"learning_rate_decay"} if "learning_rate_steps" in own else set())    # said as steps
     values = {one.setting: value for one, value in variants.items() if one.setting in takes} | wishes.values
@@ -524,6 +531,13 @@ def _draft(bare: str, algo: str, env: str, variants: Mapping[Variant, object], n
         said.append(f"Not understood, left out: {', '.join(wishes.strays)}.")
     params = {name: values[name] for name in own if name in values}
     return TrainingPlan(algo, env, params=params, notes=tuple(said), **run)
+
+
+def _of_sampler(said: re.Match[str]) -> str:
+    """What to say of a sampler that was asked for."""
+    name = (said["name"] or said["given"]).lower().removesuffix("hronous")
+    workers = f", num_workers={said['workers']}" if said["workers"] else ""
+    return f'This plan samples in one process; for others, pass sampler="{name}"{workers} to rl.train in the script.'
 
 
 def _ends(env: str, run: dict[str, Any]) -> list[str]:
@@ -623,7 +637,8 @@ def _asked(plan: TrainingPlan) -> dict[str, Any]:
              "evaluate_every": None, "patience": None, "evaluate_episodes": EPISODES,
              "hindsight": catalog.hindsight(plan.algo, plan.env)}
     options = {item.name: item.default for item in catalog.option_settings(plan.env)}
-    chosen = {name: value for name, value in plan.env_options.items() if value != options[name]}
+    always = catalog.environment(plan.env).always
+    chosen = {name: value for name, value in plan.env_options.items() if value != options[name] or name not in always}
     return {**plan.params, **chosen} | {
         name: getattr(plan, name) for name in usual if getattr(plan, name) != usual[name]}
 

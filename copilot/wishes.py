@@ -172,6 +172,8 @@ _LAYERS = re.compile(r"\b(?P<count>\d|one|two|three|four)\s+(?:hidden\s+)?layers
                      r"(?P<width>\d+(?:(?:\s*(?:,|x|×)\s*|\s+and\s+|\s*,\s*and\s+)\d+)*)(?![\d.]|\s*[km]?\s*(?:\w+\s)?(?:"
                      r"envs?|environments?|seeds?|steps?|workers?|actors?|epochs?|episodes?|threads|processes)\b)",
                      re.IGNORECASE)
+_UNITS_OF_ALL = re.compile(r"(?<![\w.,-])(?P<width>\d+)\s+(?:hidden\s+)?(?:units|neurons)\b(?!\s+and\s+\d)",
+                           re.IGNORECASE)
 _COUNT = r"(?P<count>\d+|[a-z]+|[一二三四五六七八九十两]+)"
 _NO_GAIN = (    # stop after 5 evaluations without improvement
     re.compile(r"\b(?:no|not|without|never|stops?|n't)\b[^.;]{0,30}?\b(?:improv\w+|better|progress\w*|gain\w*)"
@@ -188,6 +190,11 @@ _DECAY = re.compile(    # a learning rate of 3e-4, decaying linearly
     r"(?:\blinear(?:ly)?[\s-]+(?:decay|anneal|decreas)\w*|\b(?:decay|anneal|decreas)\w*\s+linearly|线性(?:衰减|递减|下降|退火))|"
     r"\blinear(?:ly)?[\s-]+(?:decay|anneal|decreas)\w*\s+(?:(?:the|of|a)\s+)*(?:learning rate|lr)\b|"
     r"线性(?:衰减|递减|下降|退火)的?学习率", re.IGNORECASE)
+_CLIP_DECAY = re.compile(r"\bclip\w*\b[^,;。]{0,20}?\b(?:anneal|decay|decreas)\w*|"
+                         r"\b(?:anneal|decay|decreas)\w*\s+(?:the\s+)?clip\w*|裁剪\S{0,6}(?:衰减|退火)", re.IGNORECASE)
+_NO_ENTROPY = re.compile(r"\b(?:no|without|zero|drop the)\s+(?:an?\s+|any\s+|the\s+)?entropy"
+                         r"(?:\s+(?:bonus|term|regulari[sz]ation|coefficient|loss))?\b|(?:不[加用要]|无|没有)熵(?:正则化?|奖励)?",
+                         re.IGNORECASE)
 _NOT_STICKY = re.compile(r"\b(?:no|non-?|not|without)\s*sticky(?:[\s-]+actions?)?|\bdeterministic actions\b|"
                          r"(?:不用|不要|没有|无)粘性动作", re.IGNORECASE)
 _FROM_TO = re.compile(r"(?<!clip )(?:epsilon|eps|ε|探索率)(?:decay\w*|anneal\w*|linearly|from|从|[\s:=])*"
@@ -231,6 +238,7 @@ class _Reader:
         self._read_choices()
         self._read_widths()
         self._read_phrases()
+        self._read_lone_words()
 
     def _read_choices(self) -> None:
         for item in self.own:
@@ -255,6 +263,8 @@ class _Reader:
             widths = [int(width) for width in re.findall(r"\d+", match["widths"])]
             alone = len(widths) == 1 and not re.search(r"[\[(]", match.group())
             self._take("hidden", widths * depth if alone else widths, match.span())
+        for match in _UNITS_OF_ALL.finditer(self.text):
+            self._take("hidden", [int(match["width"])] * depth, match.span())
 
     def _read_phrases(self) -> None:
         for match in self._find("learning_rate", _TO_ZERO):
@@ -271,6 +281,17 @@ class _Reader:
                                  ("repeat_action_probability", 0.0, _NOT_STICKY)):
             for match in said.finditer(self.text):
                 self._take(key, value, match.span())
+
+    def _read_lone_words(self) -> None:
+        known = {item.name: item for item in self.own}
+        for match in _NO_ENTROPY.finditer(self.text) if "entropy_coef" in known else ():
+            self._take("entropy_coef", 0.0, match.span())
+        for match in _CLIP_DECAY.finditer(self.text) if "clip_decay" in known else ():
+            self._take("clip_decay", "linear", (match.end(), match.end()))
+        if "activation" in known:
+            for match in re.finditer(rf"(?i)\b(?:{_one_of(known['activation'].choices)})\b", self.text):
+                if not declined(self.text, match.start()):
+                    self._take("activation", match.group().lower(), match.span())
 
     def read_numbers(self) -> None:
         """Settings whose value is one number, before or after the name."""

@@ -348,6 +348,10 @@ def test_the_command_line_answers_and_plans(tmp_path, monkeypatch, capsys):
     assert "papers/ppo.md" in capsys.readouterr().out
     assert main(["plan", "train PPO on CartPole"]) == 0
     assert 'rl.train("ppo", "CartPole-v1"' in capsys.readouterr().out
+    assert main(["plan", "train TD3 and SAC on Pendulum"]) == 0
+    said = capsys.readouterr()
+    assert 'rl.train("td3", "Pendulum-v1"' in said.out
+    assert said.err == "A plan is one algorithm on one environment; left out: SAC.\n"
     assert not Path("runs").exists()
 
 

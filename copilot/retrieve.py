@@ -129,6 +129,14 @@ class Found:
         return self.english or self.question
 
 
+# "In rlcore" names no page of a corpus on rlcore, but lies near those that set it beside other libraries.
+_HERE = re.compile(r"[\s,]*\b(?:in|with|using|inside)\s+(?:rlcore|rl-?copilot|this library)\b(?!['.\w])|"
+                   r"[\s,]*(?:在|用)?\s*(?:rlcore|rl-?copilot|这个库)\s*(?:里面?|中|上|来)", re.IGNORECASE)
+_OTHERS = re.compile(r"\b(?:sb3|stable.?baselines\d?|clean-?rl|tianshou|rl-?lib|rlpyt|open-?rl|elegant-?rl|rllte|"
+                     r"torch-?rl|lean-?rl|puffer-?lib|skrl|acme|dopamine|spinning ?up|sample.?factory)\b",
+                     re.IGNORECASE)
+
+
 @dataclass(frozen=True)
 class Ranking:
     """The candidates of one search."""
@@ -179,6 +187,8 @@ class Retriever:
         self._index.refresh()
         if self._recipe.respells and (repairs := self._repairs(question)):
             return replace(self.find(respelt(question, repairs), limit), question=question)
+        if content_words(plain := _HERE.sub(" ", question)) and plain != question and not _OTHERS.search(question):
+            return replace(self.find(plain.strip(" ,"), limit), question=question)
         asked = self._vocabulary.read(question)
         if not self._recipe.expands:
             asked = replace(asked, english=question, terms=(), told=False, longer=(), explained=frozenset())

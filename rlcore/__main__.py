@@ -6,6 +6,8 @@ import argparse
 import contextlib
 import inspect
 import logging
+import math
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import fields
@@ -13,12 +15,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
-
 from rlcore import catalog
 from rlcore.config import ConfigError, MissingExtra, ShapeError, nearest, settings
 from rlcore.processes import WorkerError
-from rlcore.runs import BACKENDS, RUNS, SAMPLERS, RunSpec, checked, list_runs, read_yaml, yaml_fault
+from rlcore.runs import BACKENDS, RUNS, SAMPLERS, RunSpec, checked, list_runs, parse_yaml, read_yaml
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,6 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
         options, strange = _parser(arguments).parse_known_args(arguments)
         if strange:
             raise _unknown_option(strange[0], options)
+        checked("encoder", getattr(options, "encoder", None))  # before anything is imported by that name
         return int(options.run_command(options) or 0)
     except (ConfigError, ShapeError, MissingExtra) as error:
         logging.error("%s", error)
@@ -41,7 +42,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Refuses in one sentence, without a page of usage."""
+    """Refuses in one sentence, without a page of usage, and knows -1e3 from an option."""
+
+    def __init__(self, **how: Any):
+        super().__init__(**how)
+        self._negative_number_matcher = re.compile(r"-(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$|-\.?(inf|nan)$", re.IGNORECASE)
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError(f"{message[:1].upper()}{message[1:]}. See {self.prog} --help.")
@@ -49,9 +54,9 @@ class _Parser(argparse.ArgumentParser):
 
 def _yaml(text: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no YAML: {yaml_fault(error)}") from None
+        return parse_yaml(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} is no YAML: {error}") from None
 
 
 def _parser(arguments: list[str]) -> argparse.ArgumentParser:
@@ -81,7 +86,7 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
                              "module:Class or file.py:Class, which you trust")
             sub.add_argument("--env_options", type=_yaml, metavar="YAML",
                              help="what to change of the environment's options, such as '{max_episode_steps: 200}'")
-            sub.add_argument("--checkpoint", default="last", type=lambda word: int(word) if word.isdigit() else word,
+            sub.add_argument("--checkpoint", default="last", type=lambda word: int(word) if word.isdecimal() else word,
                              help="last, best, or the step of one that was kept")
     shower = commands.add_parser("describe", help="print an agent's networks, shapes and optimisers",
                                  allow_abbrev=False, argument_default=argparse.SUPPRESS)
@@ -172,7 +177,7 @@ def _add_run_options(sub: argparse.ArgumentParser) -> None:
 def _add_settings(sub: argparse.ArgumentParser, arguments: list[str]) -> None:
     """The settings of the algorithm that the command names."""
     command = sub.prog.split()[-1]
-    chosen = _algorithm_in(arguments[1:]) if arguments[:1] == [command] else None
+    chosen = _algorithm_in(arguments[1:], sub) if arguments[:1] == [command] else None
     if chosen is not None:
         group = sub.add_argument_group(f"settings of {chosen.title}")
         for item in settings(catalog.config_class(chosen.name)):
@@ -181,11 +186,26 @@ def _add_settings(sub: argparse.ArgumentParser, arguments: list[str]) -> None:
                                help=f"{item.help} (default: {item.default})".replace("%", "%%"))
 
 
-def _algorithm_in(words: list[str]) -> catalog.Algorithm | None:
+def _algorithm_in(words: list[str], sub: argparse.ArgumentParser) -> catalog.Algorithm | None:
+    """What the first word names that is neither an option nor the value of one."""
+    left = 0.0  # how many of the words that follow are values of the option before them
     for word in words:
-        with contextlib.suppress(catalog.UnknownName):
-            return catalog.algorithm(word)
+        if word.startswith("--") or word == "-h":
+            left = 0 if "=" in word else _num_values(word, sub)
+        elif left:
+            left -= 1
+        else:
+            with contextlib.suppress(catalog.UnknownName):
+                return catalog.algorithm(word)
+            return None
     return None
+
+
+def _num_values(option: str, sub: argparse.ArgumentParser) -> float:
+    action = sub._option_string_actions.get(option)
+    if action is None or action.nargs is None:  # what `sub` does not know yet is a setting
+        return 1
+    return 0 if action.nargs == 0 else math.inf
 
 
 def _train(options: argparse.Namespace) -> None:

@@ -48,22 +48,26 @@ def save(folder: Path, step: int, parts: Mapping[str, Any], *, keep_others: bool
         shutil.rmtree(finished)
     unfinished.rename(finished)
     for old in () if keep_others else folder.iterdir():
-        if old != finished and old.is_dir() and (old.name.isdigit() or old.suffix == ".tmp"):
+        if old != finished and old.is_dir() and (old.name.isdecimal() or old.suffix == ".tmp"):
             shutil.rmtree(old)
     return finished
 
 
 def drop_after(folder: Path, step: int) -> None:
     """Remove the checkpoints of later steps."""
-    for path in folder.glob("[0-9]*"):
-        if path.name.isdigit() and int(path.name) > step:
+    for path in _complete(folder):
+        if int(path.name) > step:
             shutil.rmtree(path)
 
 
 def latest(folder: Path) -> Path | None:
     """The newest complete checkpoint in a folder, if there is one."""
-    found = sorted(path for path in folder.glob("[0-9]*") if path.is_dir())
-    return found[-1] if found else None
+    return max(_complete(folder), default=None)
+
+
+def _complete(folder: Path) -> list[Path]:
+    """The checkpoints in a folder; a copy that somebody made of one, such as "000000000048 (copy)", is none."""
+    return [path for path in folder.glob("[0-9]*") if path.name.isdecimal() and path.is_dir()]
 
 
 def load_latest(folder: Path, part: str) -> tuple[int, Any] | None:
@@ -90,7 +94,7 @@ def load(path: Path, part: str) -> Any:
     try:
         content = json.loads(header.read_text())
         found, tree = content["format"], content["tree"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise ConfigError(f"{header} is damaged, or no part of a checkpoint: {_ADVICE}") from None
     if found != FORMAT:
         newer = isinstance(found, int) and found > FORMAT
@@ -98,7 +102,7 @@ def load(path: Path, part: str) -> Any:
                           f"{'Update rlcore to open it.' if newer else 'Its curves can be read, but not its agent.'}")
     try:
         return _join(tree, load_file(tensors))
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError):
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, RecursionError):
         state = "is damaged, or belongs to another checkpoint" if tensors.exists() else "is missing"
         raise ConfigError(f"{tensors} {state}: {_ADVICE}") from None
 
@@ -118,7 +122,9 @@ def _write(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for _, tensor in by_size:
-            file.write(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+            flat = tensor.detach().cpu().contiguous().flatten()
+            flat = flat.as_strided(flat.shape, (1,))  # a vector of none or one keeps any stride, which no view takes
+            file.write(flat.view(torch.uint8).numpy().data)
 
 
 def _split(tree: Any, tensors: dict[str, torch.Tensor]) -> Any:

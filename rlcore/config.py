@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 C = TypeVar("C")
+_LIMITS = ("max_grad_norm", "target_kl", "target_noise_clip", "value_clip")  # settings that infinity turns off
 Kind = Literal["int", "float", "bool", "str", "choice", "ints"]
 _KINDS: dict[type, Kind] = {int: "int", float: "float", bool: "bool", str: "str"}
 
@@ -99,20 +100,37 @@ def check_ranges(config: Any) -> None:
     A list becomes the tuple that is meant, and a whole number the float.
     """
     for item in settings(type(config)):
-        given = getattr(config, item.name)
-        value = _typed(type(config), item.name, tuple(given) if isinstance(given, list) else given, strict=True)
+        value = _typed(type(config), item.name, getattr(config, item.name), strict=True)
         object.__setattr__(config, item.name, value)  # as frozen dataclasses do it themselves
         if item.kind == "ints":
             require(len(value) > 0 and min(value) >= 1, config, item.name, "be a list of positive whole numbers")
         elif isinstance(value, int | float) and not isinstance(value, bool):
             low, high = -math.inf if item.low is None else item.low, math.inf if item.high is None else item.high
             within = low <= value <= high  # false for NaN
-            require(within, config, item.name, f"be {item.range} {item.unit}".rstrip())
+            must = "be a finite number" if within or not item.range else f"be {item.range} {item.unit}".rstrip()
+            require(within and (abs(value) < math.inf or item.name in _LIMITS), config, item.name, must)
+
+
+# What other libraries call a setting → what it is here, for each kind of algorithm.
+_ELSEWHERE = {
+    "action_noise": "noise_std", "batch_size": "num_minibatches", "buffer_size": "capacity", "clip_coef": "clip",
+    "clip_param": "clip", "clip_range": "clip", "ent_coef": "entropy_coef alpha", "entropy_coeff": "entropy_coef",
+    "exploration_final_eps": "epsilon_end", "exploration_fraction": "epsilon_steps",
+    "exploration_initial_eps": "epsilon_start", "gradient_steps": "updates", "hidden_sizes": "hidden",
+    "lr": "learning_rate", "minibatch_size": "num_minibatches", "n_critics": "num_critics", "n_envs": "num_envs",
+    "n_epochs": "epochs", "n_minibatches": "num_minibatches", "n_steps": "horizon n_step", "net_arch": "hidden",
+    "num_sgd_iter": "epochs", "num_steps": "horizon", "policy_delay": "policy_every",
+    "target_network_frequency": "target_every", "target_policy_noise": "target_noise",
+    "target_update_interval": "target_every", "total_timesteps": "env_steps", "train_freq": "train_every",
+    "train_frequency": "train_every", "update_epochs": "epochs", "utd_ratio": "updates", "vf_coef": "value_coef",
+}
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'ppo'?`, or nothing where no known word is close."""
-    close = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.5)
+    """`; did you mean 'ppo'?`, or nothing where no known word is close or is what other libraries call so."""
+    word, known = str(word).replace("-", "_"), list(known)
+    close = [name for name in _ELSEWHERE.get(word, "").split() if name in known] or difflib.get_close_matches(
+        word, known, n=1, cutoff=0.5)
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
@@ -131,9 +149,11 @@ def build(config: type[C], values: Mapping[str, Any]) -> C:
 
 
 def _typed(config: type, name: str, value: Any, *, strict: bool = False) -> Any:
-    """A value as its field's type wants it; strict: text is no number and no truth."""
+    """A value as its field's type wants it; strict: text is no number and no truth. Truth is never a number."""
+    meant = tuple(value) if isinstance(value, list) else value
+    has_truth = any(isinstance(item, bool) for item in (meant if isinstance(meant, tuple) else (meant,)))
     try:
-        return _adapters(config)[name].validate_python(value, strict=strict)
+        return _adapters(config)[name].validate_python(meant, strict=strict or has_truth)
     except ValidationError as error:
         if isinstance(value, str) and not strict:
             with contextlib.suppress(ValueError):  # YAML gives 1e6 as text

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
+from gymnasium import spaces
+
 from rlcore.config import ConfigError
-from rlcore.data.relabel import Hindsight
+from rlcore.data.relabel import GOAL_PARTS, Hindsight
 from rlcore.envs.make import Env
 from rlcore.protocols import Agent
 
@@ -30,7 +31,21 @@ def look_back(agent: Agent, env: Env, share: float) -> None:
     if reward is None:
         raise ConfigError(f"hindsight={share} needs goals, but {env.name} has no "
                           "compute_reward(achieved, desired, info).")
-    memory.relabel = Hindsight(memory, partial(reward, info={}), share=share, rng=agent.rng)  # type: ignore[attr-defined]
+    _check_goals(env, share)
+    memory.relabel = Hindsight(memory, lambda achieved, desired: reward(achieved, desired, {}), share=share,
+                               rng=agent.rng)  # type: ignore[attr-defined]
+
+
+def _check_goals(env: Env, share: float) -> None:
+    space = env.single_observation_space
+    parts = space.spaces if isinstance(space, spaces.Dict) else {}
+    if lost := [name for name in GOAL_PARTS if name not in parts]:
+        raise ConfigError(f"hindsight={share} needs observations with the parts {', '.join(GOAL_PARTS)}, and those of "
+                          f"{env.name} lack {', '.join(lost)}.")
+    achieved, desired = (parts[name].shape for name in GOAL_PARTS[1:])
+    if achieved != desired:
+        raise ConfigError(f"hindsight={share} puts what was achieved in place of what was desired, but the goals of "
+                          f"{env.name} have the shapes {achieved} and {desired}.")
 
 
 def _compute_reward(env: Env) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 
 from rlcore.config import ShapeError
 from rlcore.envs.make import Factory
-from rlcore.envs.wrappers import named_parts, named_spaces
+from rlcore.envs.wrappers import named_parts, named_spaces, narrow_array
 from rlcore.evaluation.evaluate import exploring
 from rlcore.protocols import Policy
 from rlcore.restore import Encoder, Which, load_agent
@@ -52,7 +52,7 @@ class Player:
             raise ShapeError(f"This agent sees one observation {_form(self.shapes)} at a time, but got "
                              f"{_form(shapes)}. Give what the environment's reset or step returns first.")
         # what it was not trained on, such as MiniGrid's text, it need not be able to read
-        parts = {name: np.asarray(seen[name])[None] for name in self.shapes or seen}
+        parts = {name: narrow_array(seen[name])[None] for name in self.shapes or seen}
         action, self.memory = self.agent.act(parts.get("", parts), self.memory,
                                               next(self.noise) if self.noise else None)
         return self.agent.actions.to_env(action)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import multiprocessing
 import os
@@ -105,6 +106,7 @@ class Worker:
         if self.task.is_alive():
             self.task.kill()
         self.task.join()
+        atexit.unregister(self.task.kill)
         self.pipe.close()
 
 
@@ -126,6 +128,7 @@ def start_worker(work: Callable[..., None], rows: range, *args: Any) -> Worker:
                           "or class of a module, functools.partial of one, or sample in one process.") from None
     finally:
         there.close()  # so that the worker holds the only other end, and its death closes the pipe
+    atexit.register(task.kill)  # one that nobody ended: multiprocessing would wait for it, having sent it SIGTERM
     return Worker(task, here, rows)
 
 
@@ -154,7 +157,10 @@ def _one_thread_each() -> Iterator[None]:
 
 def _live(pipe: connection.Connection[Any, Any], work: Callable[..., None], args: tuple[Any, ...]) -> None:
     """A worker's life: do its work until that ends; an error is sent home."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the parent decides what it means
+    # Ctrl-C reaches the whole terminal, and `timeout`, systemd and Slurm tell all processes to end: the parent decides
+    # what it means. Programs that an environment starts inherit an ignored signal, but no handler: they can be ended.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: None)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     try:
         work(pipe, *args)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -16,7 +16,7 @@ from torch import nn
 from rlcore import catalog, checkpoint
 from rlcore.config import ConfigError, build
 from rlcore.envs.make import Backend, Env, Factory, is_known, make_env, name_of, origin_of
-from rlcore.nets.encoders import EncoderClass, read_by
+from rlcore.nets.encoders import EncoderClass, read_by, share_statistics
 from rlcore.protocols import Agent
 from rlcore.runs import RunSpec, checked, read_spec
 
@@ -96,6 +96,8 @@ def restore(agent: Agent, state: Any, folder: Path, what: str) -> None:
         ConfigError: it is of another algorithm or size.
     """
     try:
+        if not _same_moments(agent, state):    # a fused optimiser reads and writes them unchecked
+            raise ValueError
         agent.load_state_dict(state)
     except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
         mine, other = type(agent).__name__, catalog.algorithm(read_spec(folder).algo)
@@ -113,7 +115,7 @@ def require_same_meaning(agent: Agent, folder: Path, what: str) -> None:
     """
     spec = read_spec(folder)
     learned = spec.config if isinstance(agent, catalog.agent_class(spec.algo)) else {}  # `restore` refuses other kinds
-    for name in ("activation", "v_min", "v_max", "rescale_eps", "normalize_reward", "optimizer"):
+    for name in ("activation", "v_min", "v_max", "rescale_eps", "normalize_reward", "reward_scale", "optimizer"):
         own = getattr(agent.cfg, name, None)
         if (there := learned.get(name, own)) != own:
             raise ConfigError(f"{what} learned with {name}={there!r}, which {name}={own!r} would misread. "
@@ -127,6 +129,14 @@ def learnt_reward_scale(folder: Path) -> Any:
     return saved[1]["reward_scale"]
 
 
+def _same_moments(agent: Agent, state: Any) -> bool:
+    """Whether a checkpoint has all that the agent's optimisers remember, in the same shapes and kinds of numbers."""
+    mine, saved = ({name: tensor for name, tensor in _tensors(tree) if "optimizer" in name}
+                   for tree in (agent.state_dict(), state))
+    return all(name in saved and (saved[name].shape, saved[name].dtype) == (tensor.shape, tensor.dtype)
+               for name, tensor in mine.items())
+
+
 def _unlike(mine: Mapping[str, list[int]], saved: Mapping[str, list[int]]) -> str:
     """The first tensor in which two agents differ, in words."""
     for name, shape in mine.items():
@@ -136,13 +146,17 @@ def _unlike(mine: Mapping[str, list[int]], saved: Mapping[str, list[int]]) -> st
     return f"{lost[0]} is missing there" if lost else "its parts have other names"
 
 
-def _shapes(tree: Any, name: str = "") -> dict[str, list[int]]:
+def _shapes(tree: Any) -> dict[str, list[int]]:
     """The shape of each tensor in nested dictionaries and lists, by its name with dots."""
+    return {name: [*tensor.shape] for name, tensor in _tensors(tree)}
+
+
+def _tensors(tree: Any, name: str = "") -> Iterator[tuple[str, torch.Tensor]]:
     if isinstance(tree, torch.Tensor):
-        return {name: [*tree.shape]}
+        yield name, tree
     parts = tree.items() if isinstance(tree, Mapping) else enumerate(tree) if isinstance(tree, list) else ()
-    return {key: shape for part, value in parts
-            for key, shape in _shapes(value, f"{name}.{part}" if name else str(part)).items()}
+    for part, value in parts:
+        yield from _tensors(value, f"{name}.{part}" if name else str(part))
 
 
 @dataclass(frozen=True)
@@ -208,7 +222,7 @@ def encoder_class(encoder: Encoder | None) -> EncoderClass | None:
         return None
     if isinstance(encoder, str):
         try:
-            importlib.import_module(encoder.partition(":")[0])
+            importlib.import_module(checked("encoder", encoder).partition(":")[0])
         except ImportError as error:
             raise ConfigError(f"encoder='{encoder}' must be 'module:Class', and its module cannot be imported: "
                               f"{error}.") from error
@@ -259,10 +273,14 @@ def make_agent(spec: RunSpec, obs_space: Any, action_space: Any, encoder: Encode
         obs_space = read_by(obs_space, encoder or _trusted(spec.encoder))
     try:
         torch.empty(0, device=spec.device)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, ImportError) as error:
         raise ConfigError(f"device='{spec.device}' cannot be used here: {str(error).splitlines()[0]}") from None
     config = build(catalog.config_class(spec.algo), spec.config)
     build_agent = catalog.agent_class(spec.algo)
     agent = build_agent(obs_space, action_space, config, seed=spec.seed, device=spec.device)
     agent.obs_space = obs_space  # for whoever has the agent and not its environment
+    parts = vars(agent)
+    for copy, original in (("target", "online"), ("lagging", "critics"), ("lagging_actor", "actor")):
+        if copy in parts:
+            share_statistics(parts[copy], parts[original])
     return cast(Agent, agent)

@@ -33,36 +33,42 @@ class Actions:
 
     def __init__(self, space: spaces.Space[object]):
         self.nvec, self.dtype, self.env_shape = (), np.dtype(np.int64), space.shape or ()
+        self.env_dtype: np.dtype[Any] = np.dtype(space.dtype)
+        self.start: Array | int = 0
         match space:
             case spaces.Discrete():
                 self.kind, self.size, self.shape = "discrete", int(space.n), ()
-                self.start: Array | int = int(space.start)
+                self.start = int(space.start)
             case spaces.MultiDiscrete():
                 self.kind, self.nvec = "multi_discrete", tuple(int(n) for n in space.nvec.flat)
                 self.size, self.shape = sum(self.nvec), (len(self.nvec),)
                 self.start = space.start.reshape(-1).astype(np.int64)
             case spaces.MultiBinary():
                 self.size = prod(self.env_shape)
-                self.kind, self.shape, self.start = "multi_binary", (self.size,), 0
+                self.kind, self.shape = "multi_binary", (self.size,)
             case spaces.Box() if np.issubdtype(space.dtype, np.floating):
                 self.kind, self.size = "continuous", prod(space.shape)
                 self.shape, self.dtype = (self.size,), np.dtype(np.float32)
-                self.low, self.high = _rounded_inward(space.low.reshape(-1), space.high.reshape(-1))
+                self.low, self.high = space.low.reshape(-1), space.high.reshape(-1)
                 with np.errstate(over="ignore"):
-                    bounded = np.isfinite(self.high - self.low)
-                low, high = np.where(bounded, self.low, -1), np.where(bounded, self.high, 1)
+                    low, high = self.low.astype(np.float32), self.high.astype(np.float32)
+                    bounded = np.isfinite(high - low)
+                low, high = np.where(bounded, low, np.float32(-1)), np.where(bounded, high, np.float32(1))
                 self.middle, self.half = (high + low) / 2, (high - low) / 2
                 self.plain = bool((self.middle == 0).all() and (self.half == 1).all())
             case _:
                 raise ShapeError(f"Actions of {space} are not supported; what works is Discrete, MultiDiscrete, "
                                  "MultiBinary or a Box of floats.")
+        self.shifted = bool(np.any(self.start))
 
     def to_env(self, action: Array) -> Array:
-        """[B, …] in the network's units → [B, *space.shape] in the environment's."""
+        """[B, …] in the network's units → [B, *space.shape] in the environment's, of its dtype."""
         if self.kind == "continuous":
+            # clipped in as many bits as the bounds have: float32(0.1) lies above 0.1
             action = np.clip(action if self.plain else action * self.half + self.middle, self.low, self.high)
-        elif self.kind != "discrete" or self.start:
+        elif self.shifted:
             action = action + self.start
+        action = action.astype(self.env_dtype, copy=False)  # not all environments take every type, or all types alike
         return action if self.env_shape == self.shape else action.reshape(len(action), *self.env_shape)
 
     def random(self, rng: np.random.Generator, count: int) -> Array:
@@ -76,14 +82,6 @@ class Actions:
                 return rng.integers(self.nvec, size=(count, len(self.nvec)))
             case "multi_binary":
                 return rng.integers(2, size=(count, self.size))
-
-
-def _rounded_inward(low: Array, high: Array) -> tuple[Array, Array]:
-    """Bounds in float32 that do not lie outside the given ones: float32(0.1) is above 0.1. [D] ×2"""
-    with np.errstate(over="ignore"):
-        up, down = low.astype(np.float32), high.astype(np.float32)
-    return (np.where(up < low, np.nextafter(up, np.float32(np.inf)), up),
-            np.where(down > high, np.nextafter(down, -np.float32(np.inf)), down))
 
 
 def require_actions(algo: str, obs_space: spaces.Space[Any], space: spaces.Space[object], able: set[Acts],
@@ -102,11 +100,17 @@ def require_actions(algo: str, obs_space: spaces.Space[Any], space: spaces.Space
 
 
 def refuse_idle_mask(algo: str, obs_space: spaces.Space[Any], actions: Actions) -> None:
-    """Refuse observations with a mask that nothing would heed, because actions are no choices."""
-    kind = actions.kind.replace("_", "-")
-    if isinstance(obs_space, spaces.Dict) and MASK in obs_space.spaces and kind in ("continuous", "multi-binary"):
-        raise ShapeError(f"{algo} cannot heed the observation's part '{MASK}', because {kind} actions are no choices: "
-                         "leave it out, rename it, or use Discrete or MultiDiscrete actions.")
+    """Refuse observations with a mask that nothing could heed: actions are no choices, or it is not one flag each."""
+    if not isinstance(obs_space, spaces.Dict) or MASK not in obs_space.spaces:
+        return
+    if actions.kind in ("continuous", "multi_binary"):
+        raise ShapeError(f"{algo} cannot heed the observation's part '{MASK}', because "
+                         f"{actions.kind.replace('_', '-')} actions are no choices: leave it out, rename it, or use "
+                         "Discrete or MultiDiscrete actions.")
+    shape = obs_space[MASK].shape or ()
+    if shape != (actions.size,):
+        raise ShapeError(f"There are {actions.size} choices, but the observation's part '{MASK}' has the shape "
+                         f"{[*shape]}. A mask needs one flag for each choice: [{actions.size}].")
 
 
 def action_mask(obs: Any) -> Array | None:

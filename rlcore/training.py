@@ -184,6 +184,9 @@ def train(algo: str, env: str | Factory | Env, config: Any = None, *, env_steps:
     if not isinstance(env, Env):
         made = make_env(env, cfg.num_envs if sampler in _HERE else 1, seed=spec.seed, backend=_engine(spec),
                         options=spec.env_options, action_mask=action_mask, num_workers=spec.num_workers)
+    elif given := _of_the_env(env, backend, env_options, action_mask, config):
+        raise ConfigError(f"train(…) was given a finished environment, to which {given} came too late: give it to "
+                          "make_env instead.")
     elif sampler != "serial":
         raise ConfigError(f"sampler='{sampler}' makes environments in its own processes: give train(…) the "
                           f"environment's name, '{name}', instead of a finished one.")
@@ -208,6 +211,15 @@ def train(algo: str, env: str | Factory | Env, config: Any = None, *, env_steps:
         write_spec(folder, spec)
         session = Session(folder, spec, made.source, make_sampler(spec, made, agent), agent, progress, callbacks)
     return session.run()
+
+
+def _of_the_env(env: Env, backend: Backend | None, options: Mapping[str, Any] | None, action_mask: bool,
+                config: Any) -> str:
+    """The first argument of `train` that says of a finished environment what it is not; empty if there is none."""
+    asked = {"backend": (backend, env.backend), "env_options": (options, env.options),
+             "action_mask": (action_mask or None, env.action_mask),
+             "num_envs": (config.get("num_envs") if isinstance(config, Mapping) else None, env.num_envs)}
+    return next((f"{name}={want!r}" for name, (want, has) in asked.items() if want not in (None, has)), "")
 
 
 def _begin(spec: RunSpec, env: Env, encoder: EncoderClass | None, *, known: bool = False) -> Agent:

@@ -53,8 +53,11 @@ class Hindsight:
         assert isinstance(later, dict)
         wide = chosen.view(-1, *[1] * (picked.obs["desired_goal"].dim() - 1))
         goal = torch.where(wide, later["achieved_goal"], picked.obs["desired_goal"])
-        asked = self.compute_reward(picked.next_obs["achieved_goal"].cpu().numpy(), goal.cpu().numpy())
-        reward = torch.as_tensor(np.asarray(asked, np.float32), device=picked.reward.device)
+        asked = np.asarray(self.compute_reward(picked.next_obs["achieved_goal"].cpu().numpy(), goal.cpu().numpy()))
+        if asked.shape != (len(index),):      # a single number would be taken for everyone's
+            raise ShapeError(f"compute_reward must give {len(index)} rewards for {len(index)} goals, and gave the "
+                             f"shape {asked.shape}. Reduce along the last axis: np.linalg.norm(…, axis=-1).")
+        reward = torch.as_tensor(asked.astype(np.float32), device=picked.reward.device)
         return replace(picked, obs=picked.obs | {"desired_goal": goal},
                        next_obs=picked.next_obs | {"desired_goal": goal},
                        reward=torch.where(chosen, reward, picked.reward))

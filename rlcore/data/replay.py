@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import torch
@@ -160,6 +161,10 @@ class Ring:
 
     def _allocate(self, columns: dict[str, Tensor], memory: Tensor) -> None:
         self.stacks = [name for name, column in columns.items() if self._is_stack(name, column)]
+        if self.frames > 1 and not self.stacks:
+            shapes = ", ".join(str(tuple(part.shape[2:])) for name, part in columns.items() if name.startswith("obs"))
+            raise ShapeError(f"frames={self.frames} stores each frame of a stack once, and needs images of uint8 "
+                             f"({self.frames}, height, width); observations here are {shapes}. Use frames=1.")
         if self.stacks:
             self.rows["fresh"] = self._zeros("fresh", (self.steps, self.num_envs), torch.bool)
         for name, column in columns.items():
@@ -173,7 +178,7 @@ class Ring:
         if self.folder is None:
             return torch.zeros(shape, dtype=dtype, device=self.device)
         self.folder.mkdir(parents=True, exist_ok=True)
-        file = self.folder / f"{name.replace('/', '-')}.bin"
+        file = self.folder / f"{quote(name, safe='')}.bin"  # goal/x and goal-x are two
         with file.open("wb") as stream:  # a sparse file of zeros
             stream.truncate(prod(shape) * dtype.itemsize)
         return torch.from_file(str(file), shared=True, size=prod(shape), dtype=dtype).view(shape)
@@ -256,14 +261,18 @@ class Ring:
         last, reward = index, self._at("reward", index)
         discount: Tensor | float = gamma
         if n > 1:
-            last, reward, discount = self._add_up(index, reward, gamma, n)
+            last, reward, discount = self._add_up(index, self._scaled(reward), gamma, n)
         after = self._shift(last, 1)
         alive = 1 - self._at("terminated", last).float()
         found = Transitions(self.obs(index), self._at("action", index), reward, discount * alive,
                             next_obs=self.obs(after), weight=self._at("valid", index).float())
         if self.relabel is not None:
             found = self.relabel(index, found)
-        return found if self.reward_scale is None else replace(found, reward=self.reward_scale.scale(found.reward))
+        return found if n > 1 or self.reward_scale is None else replace(found, reward=self._scaled(found.reward))
+
+    def _scaled(self, reward: Tensor) -> Tensor:
+        """Rewards of single steps as they are learned from: a scale may limit each, and must not limit their sums."""
+        return reward if self.reward_scale is None else self.reward_scale.scale(reward)
 
     def _add_up(self, index: Tensor, reward: Tensor, gamma: float, n: int) -> tuple[Tensor, Tensor, Tensor]:
         """(last row, Σ γᵏ·r, γ^steps): a window ends before a row that does not follow on from it."""
@@ -273,7 +282,7 @@ class Ring:
             after = self._shift(last, 1)
             # dummy rows are not valid, so an episode's end stops here too, and the newest step has no reward behind it
             going = going & self._at("valid", after) & (after // self.num_envs != self.head)
-            reward = reward + torch.where(going, discount * self._at("reward", after), 0)
+            reward = reward + torch.where(going, discount * self._scaled(self._at("reward", after)), 0)
             discount = torch.where(going, discount * gamma, discount)
             last = torch.where(going, after, last)
         return last, reward, discount
@@ -286,8 +295,8 @@ class Ring:
         memory = torch.zeros(1, len(index), 0, device=self.device)
         if self.memory_every:
             memory = self.rows["memory"][index // self.num_envs // self.memory_every, index % self.num_envs][None]
-        reward = take["reward"] if self.reward_scale is None else self.reward_scale.scale(take["reward"])
-        return Sequences(self.obs(rows), take["action"], reward, take["terminated"], take["valid"], start, memory)
+        return Sequences(self.obs(rows), take["action"], self._scaled(take["reward"]), take["terminated"],
+                         take["valid"], start, memory)
 
     def obs(self, index: Tensor) -> Obs:
         """The observations at flat rows, of any shape. [...] → [..., *obs]"""

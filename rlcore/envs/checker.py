@@ -12,8 +12,9 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from rlcore.config import ShapeError
 from rlcore.envs.make import Factory, make_single, origin_of
-from rlcore.envs.wrappers import normal_obs
+from rlcore.envs.wrappers import normal_obs, normal_space
 
 _HUGE = 100.0   # networks start from weights meant for inputs around 1
 _LIMIT_S = 5.0  # a slow environment is watched no longer than this
@@ -63,7 +64,13 @@ def _check_spaces(env: gym.Env[Any, Any], _: Any, findings: list[str], *__: Any)
     if isinstance(action, spaces.Box) and not (np.isfinite(action.low) & np.isfinite(action.high)).all():
         findings.append("The action space has bounds that are not finite. Give both bounds of every dimension, such as "
                         "Box(-1, 1, …): actions are scaled to them.")
-    return any("space," in finding for finding in findings)
+    if any("space," in finding for finding in findings):
+        return True
+    try:
+        normal_space(env.observation_space)
+    except ShapeError as error:
+        findings.append(str(error))
+    return False
 
 
 def _check_protocol(env: gym.Env[Any, Any], _: Any, findings: list[str], seed: int, __: int) -> bool:

@@ -33,7 +33,8 @@ class ClassicVector(VectorEnv[Any, Any, Any]):
         single.close()
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self.num_envs, self.max_steps = num_envs, time_limit(max_episode_steps or spec.max_episode_steps or -1)
+        steps = spec.max_episode_steps if max_episode_steps is None else max_episode_steps
+        self.num_envs, self.max_steps = num_envs, time_limit(-1 if steps is None else steps)
         self.metadata = {"autoreset_mode": AutoresetMode.NEXT_STEP}
         self.rngs = [seeding.np_random()[0] for _ in range(num_envs)]
         self.elapsed, self.ended = np.zeros(num_envs, np.int64), np.zeros(num_envs, bool)

@@ -40,7 +40,7 @@ from rlcore.envs.families import (
 )
 from rlcore.envs.process import Columns, ProcessVectorEnv
 from rlcore.envs.trading import StockTradingVector
-from rlcore.envs.wrappers import ActionMaskObs, NextStep, NormalObs, Single, Step, WithoutText
+from rlcore.envs.wrappers import ActionMaskObs, NextStep, NormalObs, Single, Step, WithoutText, time_limit
 from rlcore.processes import WorkerError
 
 Backend = Literal["native", "envpool", "sync", "process"]
@@ -217,14 +217,19 @@ def origin_of(name: str | Factory, options: dict[str, Any], render_mode: str | N
     """What a name leads to.
 
     Raises:
-        ConfigError: nothing, or it is a finished environment.
+        ConfigError: nothing, or it is a finished environment; or no episode can last as long as the options say.
         MissingExtra: a package that is not installed.
     """
+    if options.get("max_episode_steps") is not None:
+        time_limit(options["max_episode_steps"])
     how: dict[str, Any] = {"options": options, "render_mode": render_mode, "action_mask": action_mask}
     if not isinstance(name, str):
         return Origin(name_of(name), factory=name, **how)
     place, _, plain = name.rpartition(":")
-    if place and hasattr(_import(name, place), plain):
+    if place and hasattr(module := _import(name, place), plain):
+        if not callable(found := getattr(module, plain)):
+            raise ConfigError(f"'{name}' is a {type(found).__name__}, not a class or function that makes an "
+                              "environment.")
         return Origin(name, factory=name, **how)
     register_family(plain)
     if place and plain not in gym.registry and not re.search(r"-v\d+$", plain):
@@ -263,8 +268,11 @@ def _title(place: str) -> str:
 
 def _import(name: str, place: str) -> ModuleType:
     """A module by its name or by the path of its file; a file is imported once."""
+    is_file = place.endswith(".py")
+    if place.startswith(".") and not is_file:
+        raise ConfigError(f"'{name}': '{place}' is neither a module's whole name nor the path of a .py file.")
     try:
-        if not place.endswith(".py"):
+        if not is_file:
             return importlib.import_module(place)
         path, title = Path(place).resolve(), _title(place)
         if title not in sys.modules:
@@ -275,7 +283,7 @@ def _import(name: str, place: str) -> ModuleType:
             found.loader.exec_module(module)
             sys.modules[title] = module
         return sys.modules[title]
-    except (ImportError, FileNotFoundError) as error:
+    except (ImportError, FileNotFoundError, IsADirectoryError) as error:
         raise ConfigError(f"'{name}': its module cannot be imported: {error}.") from None
 
 

@@ -24,7 +24,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from rlcore.arrays import Array
-from rlcore.config import ConfigError
+from rlcore.config import ConfigError, ShapeError
+from rlcore.envs.wrappers import close_env
 from rlcore.processes import HEARTBEAT_S, Worker, WorkerError, listed, start_worker
 
 Columns = slice | Array
@@ -339,14 +340,17 @@ def _allocate(space: Space, take: Callable[[Any, tuple[int, ...]], Array]) -> An
             raise ConfigError(f"{space} has no fixed size, which shared memory needs. Use backend='sync'.")
 
 
-def _write(store: Any, where: Any, value: Any) -> None:
+def _write(store: Any, where: Any, value: Any, *, fitting: bool = False) -> None:
+    """fitting: refuse what is no one row, since NumPy would repeat or convert it."""
     if isinstance(store, dict):
         for key, part in store.items():
-            _write(part, where, value[key])
+            _write(part, where, value[key], fitting=fitting)
     elif isinstance(store, tuple):
         for part, item in zip(store, value, strict=True):
-            _write(part, where, item)
+            _write(part, where, item, fitting=fitting)
     else:
+        if fitting:
+            _require_fit(value := np.asarray(value), store)
         store[where] = value
 
 
@@ -392,7 +396,7 @@ def _serve(pipe: connection.Connection[Any, Any], envs: list[gym.Env[Any, Any]],
                 pipe.send(("result", function(envs, *args)))
             case ("close",):
                 for env in envs:
-                    env.close()
+                    close_env(env)
                 del store  # its arrays look into the memory
                 memory.close()
                 return
@@ -404,7 +408,7 @@ def _step(env: gym.Env[Any, Any], store: _Store, row: int, seeds: list[int | Non
         seed, seeds[place] = seeds[place], None  # only the first episode of a worker that replaces another has one
         return _reset(env, store, row, seed, None)
     obs, reward, terminated, truncated, info = env.step(_read(store.action, row))
-    _write(store.obs, row, obs)
+    _show(env, store, row, obs)
     store.reward[row], store.terminated[row], store.truncated[row] = reward, terminated, truncated
     store.ended[row] = terminated or truncated
     return info
@@ -413,9 +417,27 @@ def _step(env: gym.Env[Any, Any], store: _Store, row: int, seeds: list[int | Non
 def _reset(env: gym.Env[Any, Any], store: _Store, row: int, seed: int | None,
            options: dict[str, Any] | None) -> dict[str, Any]:
     obs, info = env.reset(seed=seed, options=options)
-    _write(store.obs, row, obs)
+    _show(env, store, row, obs)
     store.reward[row], store.terminated[row], store.truncated[row], store.ended[row] = 0, False, False, False
     return info
+
+
+def _show(env: gym.Env[Any, Any], store: _Store, row: int, obs: Any) -> None:
+    """Give the parent an observation, unless it does not fit its space: a loop refuses that, too."""
+    try:
+        _write(store.obs, row, obs, fitting=True)
+    except ShapeError as error:
+        kind = type(env.unwrapped)
+        name = f"{kind.__module__}:{kind.__qualname__}" if env.spec is None else env.spec.id
+        raise ShapeError(f"{name} gave an observation that {error} of its space. `python -m rlcore check {name}` lists "
+                         "what is wrong with it.") from None
+
+
+def _require_fit(value: Array, store: Array) -> None:
+    if value.shape != store.shape[1:]:
+        raise ShapeError(f"has the shape {[*value.shape]}, and not {[*store.shape[1:]]}, the shape")
+    if value.dtype != store.dtype and not np.can_cast(value.dtype, store.dtype, "same_kind"):
+        raise ShapeError(f"has the dtype {value.dtype}, which does not become {store.dtype}, the dtype")
 
 
 def _apply(envs: list[gym.Env[Any, Any]], function: Callable[..., Any], items: list[list[Any]]) -> list[Any]:

@@ -6,6 +6,8 @@ Normal form of observations: a single array, or one level of named arrays whose 
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,12 +20,19 @@ from gymnasium.vector.utils import batch_space
 from rlcore.arrays import Array
 from rlcore.config import ConfigError, ShapeError
 
+logger = logging.getLogger("rlcore")
 Space = spaces.Space[Any]
 Step = tuple[Any, Array, Array, Array, dict[str, Any]]
 
 
 def time_limit(steps: int) -> int:
-    """The length that an episode may have, where Gymnasium's −1 stands for no limit."""
+    """The length that an episode may have, where Gymnasium's −1 stands for no limit.
+
+    Raises:
+        ConfigError: no episode has such a length.
+    """
+    if not isinstance(steps, int) or isinstance(steps, bool) or (steps < 1 and steps != -1):
+        raise ConfigError(f"max_episode_steps={steps!r} must be a whole number of at least 1, or -1 for no limit.")
     return 2**62 if steps == -1 else steps
 
 
@@ -31,18 +40,28 @@ def normal_space(space: Space) -> Space:
     """The space of `normal_obs`.
 
     Raises:
-        ShapeError: a part has no fixed size, such as text.
+        ShapeError: a part has no fixed size, such as text, or the same path as another.
     """
     if not isinstance(space, spaces.Dict | spaces.Tuple):
         return _narrow(space)
+    for path, count in Counter(name for name, _ in named_spaces(space)).items():
+        if count > 1:
+            raise ShapeError(f"{count} parts of the observation have the path '{path}', and only one of them would be "
+                             "seen: give each another name, without '/'.")
     return spaces.Dict({name: _narrow(part) for name, part in named_spaces(space)})
 
 
 def normal_obs(space: Space, obs: Any) -> Any:
     """An observation of `space`, one or a batch of them, in its normal form. Pixels are not copied."""
     if not isinstance(space, spaces.Dict | spaces.Tuple):
-        return _narrow_array(obs)
-    return {name: _narrow_array(value) for name, value in named_parts(obs)}
+        return narrow_array(obs)
+    return {name: narrow_array(value) for name, value in named_parts(obs)}
+
+
+def narrow_array(value: Any) -> Any:
+    """One array in its normal form."""
+    array = np.asarray(value)
+    return array.astype(np.float32) if array.dtype == np.float64 else array
 
 
 def named_parts(obs: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -62,6 +81,14 @@ def named_spaces(space: Space, path: str = "") -> Iterator[tuple[str, Space]]:
             yield from named_spaces(part, f"{path}/{key}" if path else str(key))
     else:
         yield path, space
+
+
+def close_env(env: gym.Env[Any, Any] | VectorEnv[Any, Any, Any]) -> None:
+    """Close it; that this fails is only said, because whoever closes an environment has what they wanted of it."""
+    try:
+        env.close()
+    except Exception as error:
+        logger.warning("%s could not be closed: %s: %s", env, type(error).__name__, error)
 
 
 class NormalObs(VectorWrapper[Any, Any, Any, Any, Any]):
@@ -89,6 +116,10 @@ class NormalObs(VectorWrapper[Any, Any, Any, Any, Any]):
         """One step of every environment."""
         obs, *rest = self.env.step(actions)
         return (self.normal(obs), *rest)
+
+    def close(self, **_: Any) -> None:
+        """Close all environments, as `close_env` does."""
+        close_env(self.env)
 
 
 class NextStep(VectorWrapper[Any, Any, Any, Any, Any]):
@@ -121,6 +152,7 @@ class NextStep(VectorWrapper[Any, Any, Any, Any, Any]):
             if self.same_step:
                 for row in np.flatnonzero(self.ended):
                     _put(obs, int(row), info["final_obs"][row])
+                info = _with_rows(info, self.ended, info.get("final_info", {}))
             else:
                 self.env.reset(options={"reset_mask": self.ended.copy()})  # so that they can be stepped again
         return obs, np.where(fresh, 0, reward), terminated, truncated, info
@@ -150,7 +182,11 @@ class ActionMaskObs(gym.Wrapper[Any, Any, Any, Any]):
         if "action_mask" not in info:
             name = type(self.unwrapped).__name__ if self.spec is None else self.spec.id
             raise ConfigError(f"action_mask=True, but {name} gives no info['action_mask'].")
-        return {"obs": obs, "action_mask": np.asarray(info["action_mask"], np.int8)}
+        mask = np.asarray(info["action_mask"], np.int8)
+        if mask.shape != (num := int(self.action_space.n),):  # type: ignore[attr-defined]  # __init__ has refused others
+            raise ShapeError(f"There are {num} choices, but info['action_mask'] has the shape {[*mask.shape]}. A mask "
+                             f"needs one flag for each choice: [{num}].")
+        return {"obs": obs, "action_mask": mask}
 
 
 class WithoutText(gym.ObservationWrapper[Any, Any, Any]):
@@ -216,11 +252,6 @@ def _narrow(space: Space) -> Space:
                              "MultiBinary, and any Dict or Tuple of them.")
 
 
-def _narrow_array(value: Any) -> Any:
-    array = np.asarray(value)
-    return array.astype(np.float32) if array.dtype == np.float64 else array
-
-
 def _put(obs: Any, row: int, value: Any) -> None:
     if isinstance(obs, dict):
         for key, part in obs.items():
@@ -230,6 +261,18 @@ def _put(obs: Any, row: int, value: Any) -> None:
             _put(part, row, item)
     else:
         obs[row] = value
+
+
+def _with_rows(info: dict[str, Any], rows: Array, other: dict[str, Any]) -> dict[str, Any]:
+    """The info of a vector environment, with some rows of another."""
+    changed = dict(info)
+    for key, value in other.items():
+        if isinstance(value, dict):
+            changed[key] = _with_rows(info.get(key, {}), rows, value)
+        else:
+            mine = rows.reshape(-1, *[1] * (np.ndim(value) - 1))
+            changed[key] = np.where(mine, value, info.get(key, np.zeros_like(value)))
+    return changed
 
 
 def _first(obs: Any) -> Any:

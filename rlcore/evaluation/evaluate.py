@@ -126,14 +126,18 @@ def _kinds(space: Any) -> str:
 
 
 def exploring(agent: Policy, seed: int, num_envs: int) -> Iterator[Array]:
-    """The randomness of one step after another, as at the end of training, drawn for each environment by itself."""
-    rngs = [np.random.default_rng([seed, b]) for b in range(num_envs)]
+    """The randomness of one step after another, as at the end of training, drawn for each environment by itself.
+
+    Parameter noise is chosen by the step of the run alone: the seed draws one for each block, as if at a rollout then.
+    """
+    *rngs, steps = (np.random.default_rng([seed, b]) for b in range(num_envs + 1))
     while True:
-        blocks = [agent.noise(rng, _NOISE_BLOCK, _LATE, b) for b, rng in enumerate(rngs)]
+        step = int(steps.integers(_LATE, 2 * _LATE))
+        blocks = [agent.noise(rng, _NOISE_BLOCK, step, b) for b, rng in enumerate(rngs)]
         yield from np.stack(blocks, 1)
 
 
-_NOISE_BLOCK = 64     # steps drawn at once
+_NOISE_BLOCK = 4      # steps drawn at once: what a rollout has by default where parameters are noisy
 _LATE = 10**12        # env steps after which every schedule of exploration has ended
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from functools import partial
 from itertools import chain
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def record_video(agent: Agent | str | Path, env: str | Factory | None = None, pa
         check_spaces(agent, vector)
         target.parent.mkdir(parents=True, exist_ok=True)
         write = _write_mp4 if target.suffix == ".mp4" else _write_gif
-        write(unfinished, first, _film(agent, vector, max_steps), int(vector.metadata.get("render_fps", 30)))
+        write(unfinished, first, _film(agent, vector, max_steps), _fps(vector))
         unfinished.replace(target)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -114,15 +115,26 @@ def _frame(env: Env) -> Array:
     if drawn is None or drawn[0] is None:
         raise NotImplementedError("render() returned no image.")
     image: Array = np.asarray(drawn[0], dtype=np.uint8)
+    given, image = image.shape, image[..., None] if image.ndim == 2 else image
+    if image.ndim != 3 or image.shape[2] not in (1, 3, 4) or not image.size:
+        raise ConfigError(f"{env.name} drew {[*given]}, and a film needs an image: [height, width, 3] for colours, "
+                          "4 with transparency, [height, width] or 1 for grey.")
+    image = image.repeat(3, 2) if image.shape[2] == 1 else image[..., :3]
     factor = max(1, _SIDE // max(image.shape[:2]))
     image = image.repeat(factor, 0).repeat(factor, 1)
-    height, width = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2  # H.264 wants even sides
-    return image[:height, :width]
+    height, width = image.shape[:2]
+    return np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), "edge")  # H.264 wants even sides
 
 
-def _write_mp4(path: Path, first: Array, rest: Iterator[Array], fps: int) -> None:
+def _fps(env: Env) -> float:
+    """Pictures per second, as many as a file can say; 30 where the environment names no number above 0."""
+    given = env.metadata.get("render_fps")
+    return min(max(float(given), 0.1), 1000.0) if isinstance(given, Real) and float(given) > 0 else 30.0
+
+
+def _write_mp4(path: Path, first: Array, rest: Iterator[Array], fps: float) -> None:
     with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
-        stream = container.add_stream("libx264", rate=Fraction(fps))
+        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
         stream.height, stream.width = first.shape[:2]
         stream.pix_fmt = "yuv420p"  # the only layout that every browser plays
         for image in chain([first], rest):  # encoded as they are drawn: kept, they would take gigabytes
@@ -130,6 +142,6 @@ def _write_mp4(path: Path, first: Array, rest: Iterator[Array], fps: int) -> Non
         container.mux(stream.encode())
 
 
-def _write_gif(path: Path, first: Array, rest: Iterator[Array], fps: int) -> None:
-    Image.fromarray(first).save(path, save_all=True, append_images=map(Image.fromarray, rest), duration=1000 // fps,
-                                loop=0)
+def _write_gif(path: Path, first: Array, rest: Iterator[Array], fps: float) -> None:
+    Image.fromarray(first).save(path, save_all=True, append_images=map(Image.fromarray, rest),
+                                duration=int(1000 / fps), loop=0)

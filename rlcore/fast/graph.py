@@ -24,6 +24,7 @@ from torch.optim import Adam
 
 from rlcore.data.batch import Batch
 from rlcore.data.replay import Transitions
+from rlcore.nets.encoders import reader_of
 from rlcore.nets.fused import Fused, Plain
 from rlcore.nets.optim import PlainAdam
 from rlcore.spaces import MASK
@@ -58,7 +59,10 @@ def obstacle(agent: Any) -> str | None:
         return "only networks of plain layers can"
     if any(getattr(vector, "held", ()) for vector in _vectors(agent).values()):
         return "an agent with frozen parameters cannot"
-    if MASK in getattr(getattr(agent, "obs_space", None), "spaces", {}):
+    space = getattr(agent, "obs_space", None)
+    if space is not None and reader_of(space):
+        return "one with an encoder of the user's own cannot"
+    if MASK in getattr(space, "spaces", {}):
         return "one that chooses among legal actions only cannot"
     return None
 

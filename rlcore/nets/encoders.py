@@ -220,7 +220,11 @@ class Own(nn.Module):
         else:
             lead = obs.shape[: obs.dim() - self.ranks]
             rows = obs.reshape(-1, *obs.shape[len(lead):])
+        self.net.train(torch.is_grad_enabled())  # acting and targets: without dropout, and by settled statistics
         found: Tensor = self.net(rows)
+        if not isinstance(found, Tensor):
+            raise ShapeError(f"The encoder {type(self.net).__name__} must turn rows [N, …] into one tensor of features "
+                             f"[N, {self.out_dim}], and gave a {type(found).__name__}.")
         if found.dim() != 2 or found.shape[1] != self.out_dim:
             raise ShapeError(f"The encoder {type(self.net).__name__} must turn rows [N, …] into features "
                              f"[N, {self.out_dim}], and gave {[*found.shape]}.")
@@ -228,6 +232,20 @@ class Own(nn.Module):
 
     def learn(self, obs: Obs) -> None:
         """Nothing to learn outside the gradient."""
+
+
+def share_statistics(copy: nn.Module, original: nn.Module) -> None:
+    """Let the copy of a network see what the user's module in the original keeps beside its parameters.
+
+    A lagging copy is moved by parameters; running statistics of its own would stay as they were at the start.
+    """
+    for one, other in zip(_owned(original), _owned(copy), strict=True):
+        other._buffers = one._buffers
+
+
+def _owned(net: nn.Module) -> list[nn.Module]:
+    """The user's modules in a network, and the modules in them."""
+    return [part for own in net.modules() if isinstance(own, Own) for part in own.net.modules()]
 
 
 def read_by(space: spaces.Space[Any], build: EncoderClass) -> spaces.Space[Any]:

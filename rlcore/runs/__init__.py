@@ -12,6 +12,7 @@ from rlcore.runs.folder import (
     list_runs,
     new_folder,
     open_run,
+    parse_yaml,
     read_evaluations,
     read_metrics,
     read_spec,
@@ -19,14 +20,13 @@ from rlcore.runs.folder import (
     tail_log,
     write_spec,
     write_status,
-    yaml_fault,
 )
 from rlcore.runs.options import BACKENDS, SAMPLERS, checked
 from rlcore.runs.process import evaluate, foreign, launch, record, resume, stop
 
 __all__ = [
     "BACKENDS", "RUNS", "SAMPLERS", "Run", "RunSpec", "Status", "append_evaluation", "checked", "claimed", "delete",
-    "drop_evaluations_after", "evaluate", "foreign", "launch", "list_runs", "new_folder", "open_run",
+    "drop_evaluations_after", "evaluate", "foreign", "launch", "list_runs", "new_folder", "open_run", "parse_yaml",
     "read_evaluations", "read_metrics", "read_spec", "read_yaml", "record", "resume", "stop", "tail_log", "write_spec",
-    "write_status", "yaml_fault",
+    "write_status",
 ]

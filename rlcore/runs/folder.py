@@ -231,11 +231,13 @@ def read_yaml(file: Path) -> dict[Any, Any]:
         ConfigError: it cannot be read, is no YAML or holds something else.
     """
     try:
-        content = yaml.safe_load(file.read_text())
+        text = file.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{file} cannot be read: {yaml_fault(error)}.") from None
+    try:
+        content = parse_yaml(text)
+    except ConfigError as error:
+        raise ConfigError(f"{file} cannot be read: {error}.") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{file} must hold `name: value` lines, not {_kind(content)}.")
     return content
@@ -245,11 +247,25 @@ def _kind(content: Any) -> str:
     return "nothing" if content is None else f"a {type(content).__name__}"
 
 
-def yaml_fault(error: yaml.YAMLError) -> str:
-    """What is wrong with a YAML text, in one line."""
-    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
-        return str(error).replace("\n", " ")
-    return f"{error.problem} in line {error.problem_mark.line + 1}"
+def parse_yaml(text: str) -> Any:
+    """What a YAML text holds, as plain data.
+
+    Raises:
+        ConfigError: what is wrong with it, in one line without a full stop.
+    """
+    try:
+        return yaml.safe_load(text)
+    except RecursionError:
+        raise ConfigError("it is nested too deeply") from None
+    except Exception as error:  # a value that only looks like a date, such as 2024-13-45, raises whatever Python does
+        raise ConfigError(_yaml_fault(error)) from None
+
+
+def _yaml_fault(error: Exception) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f"{error.problem} in line {error.problem_mark.line + 1}"
+    said = str(error).replace("\n", " ")
+    return said if isinstance(error, yaml.YAMLError) else f"a value in it cannot be read ({said})"
 
 
 def write_status(path: Path, status: Status) -> None:
@@ -275,7 +291,7 @@ def open_run(path: Path) -> Run:
     try:
         status = Status(**json.loads((path / "status.json").read_text()))
         return Run(path, read_yaml(config) if config.exists() else {}, status)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         return Run(path, {}, Status("failed", message=f"The run's files are damaged: {error}"))
 
 
@@ -290,13 +306,12 @@ def read_metrics(path: Path, keys: Sequence[str] | None = None, max_points: int 
 
     NaN stands where a row lacks a value. A last line still being written is left for the next read.
     """
-    file = path / "metrics.jsonl"
-    text = file.read_text() if file.exists() else ""
+    text = _text_of(path / "metrics.jsonl")
     lines = text[: text.rfind("\n") + 1].splitlines()
     if len(lines) > max_points:  # the newest row is always among them
         stride = -(-len(lines) // max_points)
         lines = lines[::-1][::stride][::-1]
-    rows = [json.loads(line) for line in lines]
+    rows = _rows(lines)
     names = dict.fromkeys(["step", *(keys if keys is not None else (key for row in rows for key in row))])
     nan = float("nan")
     return {name: [nan if row.get(name) is None else row[name] for row in rows] for name in names}
@@ -304,10 +319,21 @@ def read_metrics(path: Path, keys: Sequence[str] | None = None, max_points: int 
 
 def read_evaluations(path: Path) -> list[dict[str, Any]]:
     """The rows of evaluations.jsonl, oldest first."""
-    file, rows = path / "evaluations.jsonl", []
-    for line in file.read_text().splitlines() if file.exists() else ():
-        with contextlib.suppress(ValueError):  # half a line, from a disk that was full
-            rows.append(json.loads(line))
+    return _rows(_text_of(path / "evaluations.jsonl").splitlines())
+
+
+def _text_of(file: Path) -> str:
+    return file.read_text(errors="replace") if file.exists() else ""
+
+
+def _rows(lines: Sequence[str]) -> list[dict[str, Any]]:
+    """What can be read of some lines of JSON that each tell of a step."""
+    rows = []
+    for line in lines:
+        with contextlib.suppress(ValueError, RecursionError):  # half a line, from a disk that was full
+            row = json.loads(line)
+            if isinstance(row, dict) and type(row.get("step")) is int:
+                rows.append(row)
     return rows
 
 

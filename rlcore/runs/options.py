@@ -94,7 +94,15 @@ def _named(must: str) -> Rule:
 
 def _words(value: Any) -> list[str]:
     words = [value] if isinstance(value, str) else value
-    return list(_take(isinstance(words, Sequence) and all(isinstance(word, str) for word in words), words))
+    return list(_take(isinstance(words, Sequence) and all(isinstance(word, str) and word for word in words), words))
+
+
+def _class_name(value: Any) -> str:
+    return str(_take(isinstance(value, str) and bool(value) and value[0] not in ".:", value))
+
+
+def _device(value: Any) -> str:
+    return str(_take(isinstance(value, str) and bool(value) and value.partition(":")[0] != "meta", value))
 
 
 def _path(value: Any) -> Any:
@@ -115,7 +123,7 @@ _RULES: dict[str, Rule] = {
     "env_seed": _whole(0, _SEED),
     "env_steps": _whole(optional=False),
     "target_return": _number("a number"),
-    "device": _text("text, such as 'cpu' or 'cuda'", optional=False),
+    "device": Rule("text, such as 'cpu' or 'cuda', for a device that computes", _device, optional=False),
     "backend": _one_of(BACKENDS),
     "env_options": _named("options by name, such as {'max_episode_steps': 200}"),
     "action_mask": _flag(),
@@ -128,8 +136,8 @@ _RULES: dict[str, Rule] = {
     "keep_every": _whole(),
     "run_dir": Rule("the path of a folder", _path),
     "start_from": _text("the path of a run's folder"),
-    "freeze": Rule("a word or a list of words", _words, optional=False),
-    "encoder": _text("'module:Class'"),
+    "freeze": Rule("a word or a list of words, none of them empty", _words, optional=False),
+    "encoder": Rule("'module:Class'", _class_name),
     "hindsight": _number("a number between 0 and 1", 0, 1),
     "compiled": _flag(),
     "threads": _whole(optional=False),

@@ -2,8 +2,10 @@
 
 import json
 import pickle
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -41,6 +43,16 @@ def test_every_kind_of_tensor_comes_back_as_it_was(tmp_path: Path):
         name: (part.dtype, part.tolist()) for name, part in tree.items()}
 
 
+@pytest.mark.parametrize("vector", [torch.from_numpy(np.zeros(0, np.float32)), torch.ones(5, 2)[:1, 0],
+                                    torch.ones(5, 2)[:0, 0], torch.from_numpy(np.zeros((4, 0), np.float32))])
+def test_a_vector_of_none_or_one_is_saved_whatever_its_stride(tmp_path: Path, vector: torch.Tensor):
+    path = checkpoint.save(tmp_path, 0, {"agent": {"obs": vector, "other": torch.arange(3)}})
+    found = checkpoint.load(path, "agent")
+    assert (found["obs"].shape, found["obs"].dtype, found["obs"].tolist()) == (vector.shape, torch.float32,
+                                                                               vector.tolist())
+    assert found["other"].tolist() == [0, 1, 2]
+
+
 def test_a_column_is_written_without_a_copy_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "column.bin").write_bytes(bytes(range(12)))
     column = torch.from_file(str(tmp_path / "column.bin"), shared=True, size=12, dtype=torch.uint8).view(4, 3)
@@ -58,6 +70,18 @@ def test_a_step_is_saved_again_only_where_that_is_asked_for_and_later_ones_can_b
     assert checkpoint.load(checkpoint.save(tmp_path, 10, {"agent": 11}, keep_others=True, replace=True), "agent") == 11
     checkpoint.drop_after(tmp_path, 10)
     assert sorted(int(path.name) for path in tmp_path.iterdir()) == [5, 10]
+
+
+def test_a_copy_that_somebody_made_of_a_checkpoint_is_none(tmp_path: Path):
+    saved = checkpoint.save(tmp_path, 48, {"agent": 48})
+    for name in ("000000000048 (copy)", "99²", "9 old"):
+        shutil.copytree(saved, tmp_path / name)
+    (tmp_path / "77").write_text("no folder")
+    assert checkpoint.load_latest(tmp_path, "agent") == (48, 48)
+    checkpoint.drop_after(tmp_path, 50)
+    checkpoint.save(tmp_path, 60, {"agent": 60})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["000000000048 (copy)", "000000000060", "77", "9 old",
+                                                                "99²"]
 
 
 def test_only_the_newest_is_kept_and_found_by_number_not_by_spelling(tmp_path: Path):
@@ -120,6 +144,7 @@ def test_a_missing_part_and_a_later_format_are_named(tmp_path: Path):
 @pytest.mark.parametrize(("file", "content", "said"), [
     ("agent.json", '{"format": 2, "tre', "agent.json is damaged, or no part of a checkpoint: take it from a copy"),
     ("agent.json", "{}", "agent.json is damaged"),
+    ("agent.json", "[" * 100_000, "agent.json is damaged"),
     ("agent.json", "[1]", "agent.json is damaged"),
     ("agent.json", '{"format": 2, "tree": {"tensor": "77"}}', "agent.safetensors is damaged, or belongs to another"),
     ("agent.json", '{"format": "new", "tree": 1}', "has format new, and this rlcore reads 2"),

@@ -71,6 +71,24 @@ def test_a_yaml_file_gives_settings_and_an_option_beats_it(caplog: pytest.LogCap
     (["--config", "checkpoint_s: often"], "checkpoint_s='often' must be a number of seconds"),
     (["--config", "target_return: high"], "target_return='high' must be a number"),
     (["--config", "env_options: 3"], "env_options=3 must be options by name"),
+    (["--config", "a: 2024-13-45"], "given.yaml cannot be read: a value in it cannot be read (month must be in 1.."),
+    (["--config", "a: " + "[" * 5000], "given.yaml cannot be read: it is nested too deeply."),
+    (["--config", "a: !!bool x"], "given.yaml cannot be read: a value in it cannot be read ('x')."),
+    (["--env_options", "2024-13-45"], "Argument --env_options: '2024-13-45' is no YAML: a value in it cannot be read"),
+    (["--env_options", "[" * 5000], "[[' is no YAML: it is nested too deeply."),
+    (["--num_envs", "true"], "PPOConfig.num_envs=True is not valid: Input should be a valid integer."),
+    (["--config", "gamma: true"], "PPOConfig.gamma=True is not valid: Input should be a valid number."),
+    (["--reward_scale", ".inf"], "PPOConfig.reward_scale=inf must be a finite number."),
+    (["--target_return", "-inf"], "target_return='-inf' must be a number."),
+    (["--freeze", ""], "freeze=[''] must be a word or a list of words, none of them empty."),
+    (["--freeze", "critic", ""], "freeze=['critic', ''] must be a word or a list of words, none of them empty."),
+    (["--env", "..b:X"], "'..b:X': '..b' is neither a module's whole name nor the path of a .py file."),
+    (["--env", "folder.py:X"], "'folder.py:X': its module cannot be imported: [Errno 21] Is a directory: "),
+    (["--env", "os:path"], "'os:path' is a module, not a class or function that makes an environment."),
+    (["--encoder", ":"], "encoder=':' must be 'module:Class'."),
+    (["--encoder", ".x:C"], "encoder='.x:C' must be 'module:Class'."),
+    (["--device", "meta"], "device='meta' must be text, such as 'cpu' or 'cuda', for a device that computes."),
+    (["--device", "meta:0"], "device='meta:0' must be text, such as 'cpu' or 'cuda', for a device that computes."),
     (["--config", "algo: 5"], "algo=5 must be an algorithm's name"),
     (["--config", "gamma: [1"], "given.yaml cannot be read: expected ',' or ']', but got '<stream end>' in line 1"),
 ])
@@ -80,6 +98,7 @@ def test_what_cannot_work_costs_one_sentence_and_leaves_no_run(
     Path("list.yaml").write_text("- 1\n")
     Path("step.yaml").write_text("env_step: 100\n")
     Path("other.yaml").write_text("algo: dqn\n")
+    Path("folder.py").mkdir()
     if words[0] == "--config" and ":" in words[1]:
         Path("given.yaml").write_text(words[1])
         words = ["--config", "given.yaml"]
@@ -136,7 +155,28 @@ def test_a_run_is_evaluated_filmed_and_listed(caplog: pytest.LogCaptureFixture):
     assert "Pendulum-v1" in said(caplog, "list", "environments")
 
 
+@pytest.mark.parametrize("words", [
+    ["--run_dir", "sac", "ppo"], ["--horizon", "16", "ppo"], ["--normalize_obs", "--run_dir", "sac", "ppo"],
+    ["--freeze", "actor", "dqn", "--action_mask", "ppo"], ["--replay_on_disk", "--gamma=0.9", "ppo"],
+    ["--target_return", "-1e3", "ppo"], ["ppo", "--run_dir", "sac"]])
+def test_the_value_of_an_option_is_not_the_algorithm(caplog: pytest.LogCaptureFixture, words: list[str]):
+    heard = said(caplog, "train", *words, "--env", "CartPole-v1", "--env_steps", "32", "--epochs", "none", status=2)
+    assert heard.startswith("PPOConfig.epochs='none' is not valid")
+
+
+@pytest.mark.parametrize("number", ["-1e3", "-1.5E+2", "-.5e-1", "-3", "-2."])
+def test_a_negative_number_may_have_an_exponent(caplog: pytest.LogCaptureFixture, number: str):
+    said(caplog, "train", "ppo", *TINY, "--env_steps", "32", "--target_return", number)
+    assert open_run(Path("run")).config["target_return"] == float(number)
+    assert "'log_std'" in said(caplog, "train", "ppo", *TINY, "--log_st", "-1e-1", status=2)
+    heard = said(caplog, "describe", "ppo", "--env", "CartPole-v1", "--log_std", "-1e1", status=2)
+    assert heard == "PPOConfig.log_std=-10.0 must be between -5 and 2."
+
+
 @pytest.mark.parametrize(("words", "sentence"), [
+    (["evaluate", "run", "--checkpoint", "²"], "no checkpoint of '²': it is 'last', 'best' or the step of one"),
+    (["evaluate", "run", "--encoder", ":"], "encoder=':' must be 'module:Class'."),
+    (["resume", "run", "--encoder", ".x:C"], "encoder='.x:C' must be 'module:Class'."),
     (["evaluate", "run", "--checkpoint", "foo"], "no checkpoint of 'foo': it is 'last', 'best' or the step of one"),
     (["evaluate", "run", "--env_options", "5"], "env_options=5 must be options by name"),
     (["evaluate", "run", "--seed", "-1"], "seed=-1 must be a whole number from 0"),

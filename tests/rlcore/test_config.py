@@ -1,5 +1,7 @@
 """Settings: nonsense cannot be constructed, and a value is checked in the same words wherever it was typed."""
 
+import contextlib
+import math
 from dataclasses import FrozenInstanceError, dataclass
 from typing import Literal
 
@@ -76,7 +78,9 @@ def test_an_unknown_setting_names_the_nearest_or_all():
 
 @pytest.mark.parametrize(("name", "value"), [("num_envs", "many"), ("num_envs", 2.5), ("gamma", "high"),
                                              ("hidden", "64"), ("hidden", ["a"]), ("activation", "swish"),
-                                             ("normalize_obs", "perhaps"), ("hidden", []), ("hidden", [0])])
+                                             ("normalize_obs", "perhaps"), ("hidden", []), ("hidden", [0]),
+                                             ("num_envs", True), ("gamma", True), ("hidden", [True, 8]),
+                                             ("target_kl", False)])
 def test_a_value_of_the_wrong_kind_is_refused_with_what_was_given(name: str, value: object):
     with pytest.raises(ConfigError) as caught:
         build(PPOConfig, {name: value})
@@ -93,6 +97,25 @@ def test_a_whole_number_may_be_written_as_1e6():
     assert (made.capacity, type(made.capacity)) == (1_000_000, int)
     with pytest.raises(ConfigError, match=r"DQNConfig\.capacity='2\.5' is not valid"):
         build(DQNConfig, {"capacity": "2.5"})
+
+
+def test_only_a_limit_may_be_infinite():
+    limits = set()
+    for config in CONFIGS:
+        for item in settings(config):
+            for value in (math.inf, -math.inf) if item.kind == "float" else ():
+                with contextlib.suppress(ConfigError):
+                    build(config, {item.name: value})
+                    limits.add((item.name, value))
+    assert limits == {(name, math.inf) for name in ("max_grad_norm", "target_kl", "target_noise_clip", "value_clip")}
+
+
+@pytest.mark.parametrize(("algo", "name", "value"), [
+    ("rainbow", "v_min", "-inf"), ("rainbow", "v_max", "inf"), ("rainbow", "v_max", "nan"),
+    ("ppo", "reward_scale", "inf"), ("sac", "target_entropy", "-inf")])
+def test_an_infinite_number_is_refused_in_words(algo: str, name: str, value: str):
+    with pytest.raises(ConfigError, match=rf"\.{name}={value} must be a finite number\.$"):
+        build(catalog.config_class(algo), {name: value})
 
 
 def test_minibatches_that_do_not_divide_the_rollout_are_refused_with_a_number_that_works():
@@ -113,6 +136,8 @@ def test_a_config_cannot_be_changed_and_an_override_is_a_new_one():
 
 def test_nearest_says_nothing_where_nothing_is_near():
     assert nearest("poo", ["ppo", "dqn"]) == "; did you mean 'ppo'?"
+    assert nearest("n_steps", ["num_envs", "env_steps", "horizon"]) == "; did you mean 'horizon'?"
+    assert nearest("n-steps", ["num_envs", "n_step"]) == "; did you mean 'n_step'?"
     assert nearest("zzzzzz", ["ppo", "dqn"]) == ""
 
 

@@ -3,6 +3,8 @@
 import ctypes.util
 import importlib.util
 import tracemalloc
+from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,14 @@ from PIL import Image, ImageSequence
 from scipy.stats import trim_mean
 
 import rlcore as rl
+from rlcore import catalog
 from rlcore.__main__ import main
-from rlcore.evaluation.evaluate import Evaluation
+from rlcore.envs.probe import Countdown
+from rlcore.evaluation.evaluate import Evaluation, exploring
 from rlcore.evaluation.statistics import bootstrap_interval, iqm
 from rlcore.runs import read_evaluations
 from rlcore.spaces import Actions
+from tests.rlcore.small import config_of
 
 
 class Zero:
@@ -81,6 +86,29 @@ def test_exploring_gives_every_environment_noise_of_its_own_that_the_seed_repeat
     assert np.array_equal(first, noises(1))
     assert rl.evaluate(Tosses(), "CartPole-v1", episodes=3).lengths != rl.evaluate(
         Tosses(), "CartPole-v1", episodes=3, explore=True).lengths
+
+
+@pytest.mark.parametrize("algo", ["rainbow", "dqn"])
+def test_parameter_noise_changes_as_in_training_and_with_the_seed(algo: str):
+    config = config_of(algo, **({"noisy": True} if algo == "dqn" else {}))
+    agent = catalog.agent_class(algo)(gym.spaces.Box(-1, 1, (2,)), gym.spaces.Discrete(2), config)
+
+    def drawn(seed: int) -> list[float]:
+        return [float(noise.max()) for noise in islice(exploring(agent, seed, 3), 40)]
+
+    assert len(set(drawn(1))) == 10  # a rollout has four steps
+    assert drawn(1) == drawn(1)
+    assert not set(drawn(1)) & set(drawn(2))
+    assert min(drawn(1)) > 10**12  # whatever fades has faded
+
+
+def test_an_environment_that_cannot_be_closed_is_judged_all_the_same(caplog: pytest.LogCaptureFixture):
+    class Stubborn(Countdown):
+        def close(self) -> None:
+            raise RuntimeError("no display to close")
+
+    assert rl.evaluate(Zero(), Stubborn, episodes=2).returns == (1.0, 1.0)
+    assert "could not be closed: RuntimeError: no display to close" in caplog.text
 
 
 def test_evaluations_in_training_play_other_episodes_than_those_that_judge_them(monkeypatch: pytest.MonkeyPatch):
@@ -230,6 +258,59 @@ def test_a_film_does_not_keep_its_pictures():
         assert tracemalloc.get_traced_memory()[1] < 10 * 400 * 400 * 3  # bytes
     finally:
         tracemalloc.stop()
+
+
+class Odd(Screen):
+    """Five steps, drawn as it is told."""
+
+    def __init__(self, shape=(40, 60, 3), fps=30, render_mode=None):
+        super().__init__(render_mode)
+        self.shape, self.metadata = tuple(shape), {**self.metadata, "render_fps": fps}
+
+    def render(self):
+        return np.full(self.shape, 50 * self.age, np.uint8)
+
+
+def filmed(kind: str, **options: Any) -> Path:
+    return rl.record_video(Zero(), Odd, f"film.{kind}", max_steps=4, env_options=options)
+
+
+@pytest.mark.parametrize("fps", [None, 0, -5, float("nan"), "fast"])
+def test_thirty_pictures_a_second_are_shown_where_the_environment_names_no_number_of_them(fps: Any):
+    with av.open(str(filmed("mp4", fps=fps))) as film:
+        assert film.streams.video[0].average_rate == 30
+    with Image.open(filmed("gif", fps=fps)) as image:
+        assert image.info["duration"] == 30  # milliseconds, of which a GIF keeps tens
+
+
+def test_a_picture_may_be_shown_for_seconds():
+    with av.open(str(filmed("mp4", fps=0.5))) as film:
+        assert film.streams.video[0].average_rate == Fraction(1, 2)
+    with Image.open(filmed("gif", fps=0.5)) as image:
+        assert image.info["duration"] == 2000
+
+
+@pytest.mark.parametrize("kind", ["mp4", "gif"])
+@pytest.mark.parametrize(("shape", "size"), [
+    ((40, 60), (300, 200)), ((40, 60, 1), (300, 200)), ((40, 60, 4), (300, 200)), ((1, 701, 3), (702, 2)),
+    ((333, 401), (402, 334)), ((1, 1), (336, 336))])
+def test_grey_transparent_and_flat_pictures_can_be_filmed(kind: str, shape: tuple[int, ...], size: tuple[int, int]):
+    path = filmed(kind, shape=shape)
+    if kind == "gif":
+        with Image.open(path) as image:
+            assert image.size == size
+    else:
+        with av.open(str(path)) as film:
+            pictures = [frame.to_ndarray(format="rgb24") for frame in film.decode(video=0)]
+        assert [picture.shape for picture in pictures] == [(size[1], size[0], 3)] * 5
+        assert [round(picture.mean() / 50) for picture in pictures] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("shape", [(1, 40, 60, 3), (40, 60, 2), (40,), (0, 60, 3)])
+def test_what_is_no_picture_is_refused_in_words(shape: tuple[int, ...]):
+    with pytest.raises(rl.ConfigError, match=r"Odd drew \[.*\], and a film needs an image: \[height, width, 3\]"):
+        filmed("mp4", shape=shape)
+    assert not list(Path().iterdir())
 
 
 class Blind(gym.Env):

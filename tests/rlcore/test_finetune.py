@@ -153,6 +153,7 @@ def test_a_fixed_temperature_is_the_new_runs_and_an_adjusted_one_goes_on(algo: s
     ("a2c", "optimizer", "adam", "rmsprop"),
     ("a2c", "optimizer", "rmsprop", "adam"),
     ("dqn", "normalize_reward", True, False),
+    ("dqn", "reward_scale", 1.0, 0.01),
     ("ppo", "normalize_reward", False, True),
 ])
 def test_networks_that_would_mean_something_else_are_refused(algo: str, name: str, old: Any, new: Any):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import rlcore as rl
 from rlcore import catalog
 from rlcore.__main__ import main
+from rlcore.fast import graph
 from rlcore.nets.encoders import Own, encoder_for, is_plain, read_by
 from rlcore.runs import read_spec
 from tests.rlcore.small import config_of
@@ -46,6 +47,27 @@ class Wide(Tower):
         return torch.cat([super().forward(obs)] * 2, -1)
 
 
+class Centring(Tower):
+    """Centres what it reads by a mean that it keeps beside its parameters, and drops some of it."""
+
+    def __init__(self, space: spaces.Box):
+        super().__init__(space)
+        self.register_buffer("mean", torch.zeros(space.shape))
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, obs: Tensor) -> Tensor:
+        if self.training:
+            self.mean = self.mean.lerp(obs.detach().mean(0), 0.1)
+        return super().forward(self.drop(obs - self.mean))
+
+
+class Double(Tower):
+    """Gives two tensors."""
+
+    def forward(self, obs: Tensor) -> Any:
+        return super().forward(obs), obs
+
+
 def trained(algo: str, run: str, env: str = "Echo-v0", **options: Any) -> Any:
     return rl.train(algo, env, config_of(algo), run_dir=run, progress=False, checkpoint_s=1e9,
                     **{"encoder": Tower, "env_steps": 600, "seed": 1, **options})
@@ -66,6 +88,31 @@ def test_a_run_with_an_encoder_of_ones_own_learns_and_resumes_to_the_same_bits(a
     assert len(rl.evaluate("whole", episodes=3).returns) == 3
     agent = rl.load_agent("whole")[0]
     assert all(torch.equal(*pair) for pair in zip(tensors(whole), tensors(agent), strict=True))
+
+
+@pytest.mark.parametrize("algo", ["dqn", "qrdqn", "r2d2", "sac", "td3", "redq", "recurrent_sac", "recurrent_td3"])
+def test_a_lagging_copy_reads_by_the_statistics_of_today(algo: str):
+    acts = "discrete" if "discrete" in catalog.algorithm(algo).acts else "continuous"
+    agent = trained(algo, "run", env="Echo-v0" if acts == "discrete" else "EchoContinuous-v0", env_steps=400,
+                    encoder=Centring)
+    for copied in (rl.load_agent("run")[0], agent):
+        for names in (("online", "target"), ("critics", "lagging"), ("actor", "lagging_actor")):
+            own, behind = ([part.mean for part in getattr(copied, name, nn.Identity()).modules()
+                            if isinstance(part, Centring)] for name in names)
+            if behind:
+                assert all(bool(mean.any()) and torch.equal(mean, other)
+                           for mean, other in zip(own, behind, strict=True))
+    assert graph.obstacle(agent) is not None
+
+
+def test_who_acts_drops_nothing_and_keeps_no_statistics():
+    agent = trained("ppo", "run", encoder=Centring)
+    before = tensors(agent)
+    first, second = (rl.evaluate("run", episodes=3).returns for _ in range(2))
+    assert first == second
+    player = rl.Player("run")
+    assert len({np.asarray(player(np.zeros(2, np.float32))).tobytes() for _ in range(9)}) == 1
+    assert all(torch.equal(*pair) for pair in zip(before, tensors(agent), strict=True))
 
 
 def test_the_encoder_itself_is_trained():
@@ -140,6 +187,8 @@ def test_an_encoder_must_say_what_it_gives_and_give_it():
         trained("dqn", "run", encoder=Silent)
     with pytest.raises(rl.ShapeError, match=r"Wide must turn rows \[N, …\] into features \[N, 6\], and gave \["):
         trained("dqn", "run", encoder=Wide)
+    with pytest.raises(rl.ShapeError, match=r"Double must turn rows .* into one tensor .*, and gave a tuple"):
+        trained("dqn", "another", encoder=Double)
     with pytest.raises(rl.ShapeError, match="normalize_obs=True scales what rlcore's own encoders read"):
         rl.train("dqn", "Echo-v0", config_of("dqn", normalize_obs=True), encoder=Tower, env_steps=64, run_dir="other")
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 
 import rlcore as rl
 from tests.rlcore.small import config_of
@@ -109,3 +110,34 @@ def test_a_player_may_explore():
     assert np.array_equal(best(obs), best(obs))
     first = noisy(obs)
     assert not np.array_equal(first, noisy(obs)) and np.array_equal(first, again(obs))
+
+
+class Reader(torch.nn.Module):
+    """An own encoder, which reads what environments show after it was narrowed."""
+
+    out_dim = 8
+
+    def __init__(self, _space: gym.Space):
+        super().__init__()
+        self.layer = torch.nn.Linear(3, 8)
+
+    def forward(self, obs: torch.Tensor) -> torch.Tensor:
+        return self.layer(obs)
+
+
+class Wide(gym.Env):
+    """Shows 64 bits."""
+
+    observation_space, action_space = gym.spaces.Box(-1, 1, (3,), np.float64), gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(3), {}
+
+    def step(self, action):
+        return np.zeros(3), 0.0, True, False, {}
+
+
+def test_an_own_encoder_sees_what_it_saw_in_training():
+    agent = rl.train("ppo", Wide, config_of("ppo"), env_steps=128, encoder=Reader, progress=False)
+    assert rl.Player(agent)(np.zeros(3)) in (0, 1)

@@ -116,6 +116,24 @@ def test_a_line_that_is_still_being_written_waits_for_the_next_read():
     assert read_metrics(Path("run"))["step"] == [1, 2]
 
 
+@pytest.mark.parametrize("line", ["{}", "[1]", "3", '{"step": "x"}', "{", "\0\0\0", "[" * 100_000, '{"step": true}'])
+def test_a_line_that_cannot_be_read_costs_nothing_but_itself(line: str):
+    write_rows(Path("run"), [{"step": 1}], tail=f'{line}\n{{"step": 3}}\n')
+    assert read_metrics(Path("run"))["step"] == [1, 3]
+    Path("run/evaluations.jsonl").write_text(f'{{"step": 1, "in_training": true}}\n{line}\n{{"step": 4}}\n')
+    assert [row["step"] for row in runs.read_evaluations(Path("run"))] == [1, 4]
+    runs.drop_evaluations_after(Path("run"), 0)
+    assert Path("run/evaluations.jsonl").read_text() == '{"step": 4}\n'
+
+
+def test_a_row_of_broken_bytes_costs_nothing_but_itself():
+    Path("run").mkdir()
+    for name in ("metrics.jsonl", "evaluations.jsonl"):
+        (Path("run") / name).write_bytes(b'{"step": 1}\n\xff\xfe\n{"step": 2}\n')
+    assert read_metrics(Path("run"))["step"] == [1, 2]
+    assert len(runs.read_evaluations(Path("run"))) == 2
+
+
 def test_a_run_without_metrics_has_none():
     Path("run").mkdir()
     assert read_metrics(Path("run")) == {"step": []}
@@ -162,8 +180,12 @@ def test_runs_are_listed_newest_first():
 def test_one_damaged_folder_does_not_hide_the_others():
     run_folder("good")
     (run_folder("bad") / "status.json").write_text("{")
-    (run_folder("worse") / "config.yaml").write_text("a: [1")
-    assert "good" in [run.id for run in list_runs()]
+    for number, text in enumerate(("a: [1", "a: 2024-13-45", "a: " + "[" * 5000, "a: !!timestamp x")):
+        (run_folder(f"worse{number}") / "config.yaml").write_text(text)
+    (run_folder("deep") / "status.json").write_text("[" * 100_000)
+    states = {run.id: run.state for run in list_runs()}
+    assert states.pop("good") == "finished"
+    assert [*states.values()] == ["failed"] * 6
 
 
 @pytest.mark.parametrize("odd", [{"pid": -1}, {"pid": 2**80}, {"pid": 0, "updated": "x"}, {"env_steps": None},
@@ -183,6 +205,8 @@ SPEC = "algo: ppo\nenv: CartPole-v1\nseed: 1\nenv_steps: 10\nconfig: {}\nbackend
 @pytest.mark.parametrize(("text", "said"), [
     ("!!python/object/apply:os.system ['touch it_ran']", "config.yaml cannot be read: could not determine a constr"),
     ("a: [1", "config.yaml cannot be read: expected ',' or ']', but got '<stream end>' in line 1"),
+    ("a: 2024-13-45", "config.yaml cannot be read: a value in it cannot be read (month must be in 1..12)."),
+    ("a: " + "[" * 5000, "config.yaml cannot be read: it is nested too deeply."),
     ("", "config.yaml must hold `name: value` lines, not nothing"),
     ("- 1", "config.yaml must hold `name: value` lines, not a list"),
     (SPEC.replace("format: 1\n", ""), "config.yaml is not a run's: it lacks format"),
@@ -245,6 +269,15 @@ def test_folders_made_in_the_same_second_differ():
 def test_what_is_no_run_says_so():
     with pytest.raises(ConfigError, match="nowhere is not a run folder"):
         open_run(Path("nowhere"))
+
+
+def test_a_copy_of_a_checkpoint_neither_stops_a_run_nor_is_loaded():
+    rl.train("ppo", "CartPole-v1", {"hidden": [8], "num_envs": 2, "horizon": 16}, env_steps=32, run_dir="run")
+    shutil.copytree("run/checkpoints/000000000032", "run/checkpoints/000000000032 (copy)")
+    assert rl.load_agent("run")[1].env_steps == 32
+    (Path("run/evaluations.jsonl")).write_text("{}\n")
+    rl.resume("run", env_steps=64, progress=False)
+    assert open_run(Path("run")).status.env_steps == 64
 
 
 # States

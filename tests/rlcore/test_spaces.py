@@ -5,7 +5,7 @@ import pytest
 from gymnasium import spaces
 
 from rlcore.config import ShapeError
-from rlcore.spaces import Actions, action_mask, legal_choice, require_actions
+from rlcore.spaces import Actions, action_mask, legal_choice, refuse_idle_mask, require_actions
 
 INF = float("inf")
 LINE = spaces.Box(-1, 1, (1,))
@@ -38,13 +38,22 @@ def test_no_action_ever_leaves_a_half_bounded_box():
     assert all(space.contains(action) for action in sent)
 
 
-def test_bounds_that_float32_cannot_hold_are_rounded_inward():
-    # float32(±0.1) = ±0.1000000015 lie outside, float32(0.7) = 0.6999999881 does not
-    space = spaces.Box(np.float64([-0.1, 0.3]), np.float64([0.1, 0.7]), dtype=np.float64)
-    sent = Actions(space).to_env(np.float32([[-1, -1], [1, 1], [-9, 9], [0, 0]]))
-    assert sent.dtype == np.float32
+def test_bounds_that_float32_cannot_hold_are_kept():
+    # float32(±0.1) = ±0.1000000015 lie outside, float32(0.7) = 0.6999999881 does not; the last part has one value only
+    space = spaces.Box(np.float64([-0.1, 0.3, 0.1]), np.float64([0.1, 0.7, 0.1]), dtype=np.float64)
+    sent = Actions(space).to_env(np.float32([[-1, -1, -1], [1, 1, 1], [-9, 9, 0], [0, 0, 0]]))
     assert all(space.contains(action) for action in sent)
-    np.testing.assert_allclose(sent[:2], [[-0.1, 0.3], [0.1, 0.7]], rtol=1e-6)
+    np.testing.assert_allclose(sent[:2], [[-0.1, 0.3, 0.1], [0.1, 0.7, 0.1]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("space", [
+    spaces.Box(-1, 1, (2,), np.float64), spaces.Box(-9, 9, (2,), np.float16), spaces.Box(-2, 1, (2,), np.float32),
+    spaces.MultiBinary(2), spaces.MultiDiscrete([3, 2], dtype=np.int32, start=[1, 0]), spaces.Discrete(3, start=2)])
+def test_an_action_has_the_type_of_its_space(space: spaces.Space):
+    actions = Actions(space)
+    sent = actions.to_env(actions.random(np.random.default_rng(0), 8))
+    assert sent.dtype == space.dtype
+    assert all(space.contains(action) for action in sent)
 
 
 @pytest.mark.parametrize("bound", [np.finfo(np.float32).max, 1e300])
@@ -124,3 +133,16 @@ def test_only_a_dictionary_with_that_part_has_a_mask():
     assert action_mask({"obs": mask, "action_mask": mask}).tolist() == [[True, False]]
     assert action_mask({"obs": mask}) is None
     assert action_mask(mask) is None
+
+
+@pytest.mark.parametrize("acts", [spaces.Discrete(4), spaces.MultiDiscrete([2, 2])])
+def test_a_mask_has_one_flag_for_each_choice(acts: spaces.Space):
+    def masked(*shape: int) -> spaces.Dict:
+        return spaces.Dict({"obs": LINE, "action_mask": spaces.MultiBinary(shape)})
+
+    refuse_idle_mask("X", masked(4), Actions(acts))
+    for wrong in ((1,), (3,), (5,), (2, 2)):
+        with pytest.raises(ShapeError) as caught:
+            refuse_idle_mask("X", masked(*wrong), Actions(acts))
+        assert str(caught.value) == (f"There are 4 choices, but the observation's part 'action_mask' has the shape "
+                                     f"{[*wrong]}. A mask needs one flag for each choice: [4].")

@@ -329,6 +329,35 @@ def test_a_made_environment_brings_its_copies_and_its_seed():
     assert rows("made") == before
 
 
+@pytest.mark.parametrize(("given", "said"), [
+    ({"env_options": {"max_episode_steps": 5}}, r"env_options=\{'max_episode_steps': 5\}"),
+    ({"backend": "process"}, "backend='process'"), ({"action_mask": True}, "action_mask=True"),
+    ({"config": {"num_envs": 4}}, "num_envs=4")])
+def test_what_comes_too_late_for_a_made_environment_is_refused(given: dict[str, Any], said: str):
+    env = rl.make_env("CartPole-v1", num_envs=2)
+    with pytest.raises(rl.ConfigError, match=f"finished environment, to which {said} came too late: give it to make"):
+        rl.train("ppo", env, **given, env_steps=64, progress=False)
+    rl.train("ppo", env, {"num_envs": 2}, backend=env.backend, env_options={}, env_steps=64, progress=False)
+
+
+@pytest.mark.parametrize("moment", [torch.zeros(1), torch.zeros(1, dtype=torch.float64), None])
+def test_an_optimisers_memory_that_does_not_fit_is_refused_before_it_is_written_to(moment: torch.Tensor | None):
+    config = {"horizon": 16, "num_minibatches": 2, "num_envs": 2, "hidden": [8]}
+    rl.train("ppo", "CartPole-v1", config, env_steps=64, run_dir="run", progress=False)
+    newest = checkpoint.latest(Path("run/checkpoints"))
+    assert newest is not None
+    state = checkpoint.load(newest, "agent")
+    held = state["optimizer"]["state"][0]
+    held.update(exp_avg=moment, exp_avg_sq=moment) if moment is not None else held.pop("exp_avg")
+    forged = checkpoint.save(Path("forged"), 64, {"agent": state})
+    for file in forged.iterdir():
+        shutil.copy(file, newest)
+    for begin in (lambda: rl.resume("run", env_steps=128, progress=False),
+                  lambda: rl.train("ppo", "CartPole-v1", config, env_steps=64, start_from="run", progress=False)):
+        with pytest.raises(rl.ConfigError, match=r"another kind of agent than this PPO: optimizer\.state\.0\.exp_avg"):
+            begin()
+
+
 def test_off_policy_agents_learn_from_several_environments_and_start_on_time():
     env, _, changes = SHORT["dqn"]
     config = build(rl.DQNConfig, {**changes, "num_envs": 4, "train_every": 2, "learning_starts": 100})

@@ -144,6 +144,14 @@ def test_what_it_cannot_relabel_is_refused():
         picked(Hindsight(bare, reached, share=0.5, rng=RNG(0)), torch.tensor([0]))
 
 
+def test_one_reward_for_all_goals_is_refused():
+    ring = Ring(capacity=30, num_envs=1)
+    ring.add(steps(0, 6))
+    for reward in (lambda a, d: -float(np.linalg.norm(a - d) > 0.5), lambda a, d: reached(a, d)[:, None]):
+        with pytest.raises(ShapeError, match=r"compute_reward must give 3 rewards for 3 goals, and gave the shape \("):
+            picked(Hindsight(ring, reward, share=0.5, rng=RNG(0)), torch.tensor([0, 1, 2]))
+
+
 # --- the task
 
 def test_flipping_pays_only_at_the_goal_and_the_clock_ends_it():
@@ -197,6 +205,24 @@ def test_who_cannot_look_back_says_so(algo: str, changes: dict[str, Any], reason
     config = catalog.config_for(algo, "", changes)
     with pytest.raises(ConfigError, match=reason):
         rl.train(algo, eight_bits, config, env_steps=100, hindsight=0.8, progress=False)
+
+
+class Odd(BitFlip):
+    """Its reward names its arguments as it likes, and its goals are of another shape if asked."""
+
+    def __init__(self, goal: int = 8):
+        super().__init__(bits=8)
+        self.observation_space.spaces["desired_goal"] = gym.spaces.Box(0, 1, (goal,))
+
+    def compute_reward(self, achieved: Any, desired: Any, _told: Any) -> Any:
+        return super().compute_reward(achieved, desired, _told)
+
+
+def test_a_reward_is_asked_by_position_and_goals_must_be_of_one_shape():
+    config = {"learning_starts": 32, "hidden": [8]}
+    rl.train("dqn", Odd, config, env_steps=100, hindsight=0.8, progress=False)
+    with pytest.raises(ConfigError, match=r"goals of .*Odd have the shapes \(8,\) and \(5,\)"):
+        rl.train("dqn", Odd, config, env_steps=100, hindsight=0.8, env_options={"goal": 5}, progress=False)
 
 
 def test_an_environment_without_goals_is_refused():

@@ -205,10 +205,10 @@ def test_rewards_are_scaled_when_handed_out_and_kept_as_they_were():
     assert ring.transitions(torch.tensor([0]), gamma=0.5).reward.item() == pytest.approx(0.5, rel=1e-3)
 
 
-def test_several_rewards_are_clipped_as_one_after_they_were_added_up():
+def test_each_reward_is_clipped_before_several_are_added_up():
     ring = scaling(limit=0.7)
-    # 8 − ½·8 + ¼·8 = 6, so ¾ before clipping; clipped one by one it would have been 0.7·¾
-    assert ring.transitions(torch.tensor([0]), gamma=0.5, n=3).reward.item() == pytest.approx(0.7)
+    # 0.7 − ½·0.7 + ¼·0.7; clipped as one, 8 − ½·8 + ¼·8 = 6 eighths would have been 0.7
+    assert ring.transitions(torch.tensor([0]), gamma=0.5, n=3).reward.item() == pytest.approx(0.7 * 0.75)
 
 
 def test_what_a_step_is_relabelled_to_is_scaled_too():
@@ -361,11 +361,24 @@ def test_episodes_that_begin_with_unequal_frames_cannot_be_stored_once():
         mixed.add(Film("zeros").rollout(1, True))
 
 
-def test_plain_images_are_stored_as_they_are_even_if_a_side_is_as_long_as_a_stack():
-    ring, image = Ring(capacity=20, num_envs=3, frames=3), torch.arange(5 * 3 * 9).byte().view(5, 3, 3, 3)
-    no = torch.zeros(4, 3, dtype=torch.bool)
-    ring.add(Rollout(image[:4], no.long(), no.float(), no, no, ~no, no, torch.zeros(4, 3, 0), image[4], {}))
-    assert torch.equal(ring.transitions(torch.arange(12), 1).next_obs, image[1:].flatten(0, 1))
+def test_plain_images_are_no_stacks_even_if_a_side_is_as_long_as_one():
+    image, no = torch.arange(5 * 3 * 9).byte().view(5, 3, 3, 3), torch.zeros(4, 3, dtype=torch.bool)
+    plain = Rollout(image[:4], no.long(), no.float(), no, no, ~no, no, torch.zeros(4, 3, 0), image[4], {})
+    with pytest.raises(ShapeError, match=r"frames=3 .* needs images of uint8 \(3, height, width\); .* \(3, 3\). Use"):
+        Ring(capacity=20, num_envs=3, frames=3).add(plain)
+    beside = Rollout(**{**vars(plain), "obs": {"eye": image[:4], "stack": image[:4, :, None].repeat(1, 1, 3, 1, 1)},
+                        "last_obs": {"eye": image[4], "stack": image[4][:, None].repeat(1, 3, 1, 1)}})
+    ring = Ring(capacity=20, num_envs=3, frames=3)
+    ring.add(beside)
+    assert ring.stacks == ["obs/stack"]
+
+
+def test_parts_whose_names_differ_in_a_slash_have_files_of_their_own(tmp_path: Path):
+    ring, block = Ring(capacity=20, num_envs=1, folder=tmp_path), steps(0, 4)
+    parts = {"goal/x": torch.ones(4, 1, 2), "goal-x": torch.full((4, 1, 2), 7.0)}
+    ring.add(replace(block, obs=parts, last_obs={name: part[0] for name, part in parts.items()}))
+    found = ring.obs(torch.tensor([0]))
+    assert [found[name].unique().tolist() for name in parts] == [[1], [7]]
 
 
 def test_a_million_atari_steps_take_little_more_than_their_frames():

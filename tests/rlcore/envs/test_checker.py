@@ -135,6 +135,22 @@ def test_our_own_tasks_pass():
     assert check_env("rlcore/StockTrading-v0", steps=300) == []
 
 
+class Hidden(Broken):
+    """Two parts of what it shows have one path."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        part = self.observation_space
+        self.observation_space = spaces.Dict({"a/b": part, "a": spaces.Dict({"b": part})})
+
+    def obs(self) -> Any:
+        return {"a/b": super().obs(), "a": {"b": super().obs()}}
+
+
+def test_a_part_that_nobody_would_see_is_found():
+    assert any("2 parts of the observation have the path 'a/b'" in finding for finding in check_env(Hidden, steps=20))
+
+
 def test_even_nonsense_is_answered_in_words():
     assert check_env("CartPol-v1") == [
         "It cannot be made: ConfigError: Unknown environment 'CartPol-v1'; did you mean 'CartPole-v1'?"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import rlcore as rl
-from rlcore.config import ConfigError, MissingExtra
+from rlcore.config import ConfigError, MissingExtra, ShapeError
 from rlcore.envs.make import Env, make_env
 from rlcore.envs.probe import Countdown, Endless
 from rlcore.runs import list_runs
@@ -223,6 +223,49 @@ def test_minus_one_stands_for_no_time_limit(env: Any, backend: Any):
     world.reset()
     idle = np.zeros(world.action_space.shape, world.action_space.dtype)
     assert not any(world.step(idle)[3][0] for _ in range(260))
+
+
+@pytest.mark.parametrize(("env", "backend"), [
+    ("CartPole-v1", "native"), ("CartPole-v1", "sync"), ("CartPole-v1", "process"),
+    ("rlcore/StockTrading-v0", "native"), (Endless, "sync")])
+@pytest.mark.parametrize("steps", [0, -5, "foo"])
+def test_a_time_limit_that_is_none_is_refused_by_every_engine(env: Any, backend: Any, steps: Any):
+    with pytest.raises(ConfigError, match=rf"^max_episode_steps={steps!r} must be a whole number of at least 1, or -1"):
+        make_env(env, 1, backend=backend, options={"max_episode_steps": steps})
+
+
+class Stubborn(Countdown):
+    """Cannot be closed."""
+
+    def close(self) -> None:
+        raise RuntimeError("no display to close")
+
+
+@pytest.mark.parametrize("backend", ["sync", "process"])
+def test_an_environment_that_cannot_be_closed_has_been_of_use_all_the_same(backend: Any, caplog: Any, capfd: Any):
+    env = make_env(Stubborn, 2, backend=backend, num_workers=1 if backend == "process" else None)
+    env.reset()
+    env.close()
+    said = "could not be closed: RuntimeError: no display to close"
+    assert (caplog.text + capfd.readouterr().err).count(said) == (1 if backend == "sync" else 2)
+
+
+class FalseMask(Countdown):
+    """Its mask has another size than its two choices."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def reset(self, **how: Any):
+        return super().reset(**how)[0], {"action_mask": np.ones(self.size, np.int8)}
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_mask_of_another_size_than_the_choices_is_refused(size: int):
+    env = make_env(FalseMask, 2, options={"size": size}, action_mask=True)
+    with pytest.raises(ShapeError, match=rf"^There are 2 choices, but info\['action_mask'\] has the shape \[{size}\]"):
+        env.reset()
 
 
 @installed("ale_py")

@@ -20,10 +20,14 @@ from gymnasium import spaces
 from gymnasium.error import AlreadyPendingCallError, ClosedEnvironmentError, NoAsyncCallError
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+from rlcore import checkpoint
 from rlcore.config import ConfigError
+from rlcore.envs.make import make_env
 from rlcore.envs.probe import Countdown
 from rlcore.envs.process import ProcessVectorEnv
 from rlcore.processes import WorkerError
+from rlcore.runs import open_run
+from rlcore.spaces import Actions
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -298,6 +302,95 @@ def threads(_: Any) -> tuple[Any, ...]:
 
     return (*(os.environ[name] for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")),
             torch.get_num_threads())
+
+
+class Misfit(Countdown):
+    """Shows something else than its space says, from the start or from its first step on."""
+
+    def __init__(self, obs: Any, dtype: Any, when: str) -> None:
+        super().__init__(9)
+        self.observation_space, self.obs, self.when = spaces.Box(0, 255, (3,), dtype), obs, when
+
+    def reset(self, **how: Any):
+        super().reset(**how)
+        return self.obs if self.when == "reset" else self.observation_space.sample(), {}
+
+    def step(self, action: Any):
+        return self.obs, *super().step(action)[1:]
+
+
+@pytest.mark.parametrize("when", ["reset", "step"])
+@pytest.mark.parametrize(("obs", "dtype", "said"), [
+    (np.zeros(1, np.float32), np.float32, r"has the shape \[1\], and not \[3\], the shape"),
+    (0.5, np.float32, r"has the shape \[\], and not \[3\], the shape"),
+    (np.full(3, 0.5), np.uint8, "has the dtype float64, which does not become uint8, the dtype")])
+def test_an_observation_that_does_not_fit_is_refused_as_in_a_loop(obs: Any, dtype: Any, said: str, when: str):
+    make = functools.partial(Misfit, obs, dtype, when)
+
+    def play(env: Any) -> None:
+        env.reset()
+        env.step([0])
+
+    with pytest.raises((ValueError, TypeError)):
+        play(SyncVectorEnv([make]))
+    name = f"{__name__}:Misfit"
+    with process([make], 1) as env, pytest.raises(WorkerError, match=(
+            f"{name} gave an observation that {said} of its space. `python -m rlcore check {name}` lists")):
+        play(env)
+
+
+def test_actions_reach_a_worker_in_the_type_they_have_in_a_loop():
+    loop = make_env(Types, 2, backend="sync")
+    for env in (loop, make_env(Types, 2, backend="process", num_workers=1)):
+        env.reset()
+        actions = Actions(env.single_action_space)
+        _, reward, *_ = env.step(actions.to_env(np.ones((2, 1), np.int64)))
+        assert reward.tolist() == [-128.0, -128.0]  # 1 << 7 in eight bits
+        env.close()
+
+
+class Types(Countdown):
+    """Pays what its action becomes in the bits that it has."""
+
+    def __init__(self) -> None:
+        super().__init__(9)
+        self.action_space = spaces.MultiBinary(1)
+
+    def step(self, action: Any):
+        obs, _, *rest = super().step(action)
+        return obs, float((action << 7)[0]), *rest
+
+
+@pytest.mark.parametrize("backend", ["batched", "parallel"])
+def test_a_whole_group_that_is_told_to_end_stops_with_a_checkpoint(backend: str, tmp_path: Path):
+    run = tmp_path / "run"
+    training = subprocess.Popen(
+        [sys.executable, "-m", "rlcore", "train", "ppo", "--env", "CartPole-v1", "--env_steps", "10000000", "--sampler",
+         backend, "--num_workers", "2", "--run_dir", str(run), "--checkpoint_s", "1e9"],
+        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and not ((run / "status.json").exists() and open_run(run).status.env_steps):
+            time.sleep(0.05)
+        os.killpg(training.pid, signal.SIGTERM)  # as GNU timeout, systemd and Slurm do
+        assert training.wait(300) == 0
+    finally:
+        training.kill()
+        training.wait()
+    assert open_run(run).state == "stopped"
+    assert checkpoint.latest(run / "checkpoints") is not None
+
+
+def test_a_parent_that_forgets_its_workers_can_end(tmp_path: Path):
+    script = tmp_path / "forgetful.py"
+    script.write_text("import sys\n"
+                      "sys.path[:0] = sys.argv[1:]\n"
+                      "from rlcore.envs.probe import Countdown\n"
+                      "from rlcore.envs.process import ProcessVectorEnv\n"
+                      "if __name__ == '__main__':\n"
+                      "    env = ProcessVectorEnv([Countdown] * 2, 2)\n"
+                      "    env.reset()\n")
+    assert subprocess.run([sys.executable, str(script), str(ROOT)], timeout=60, check=False).returncode == 0
 
 
 def test_closing_twice_is_closing_once():

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ import rlcore as rl
 from benchmarks import beside
 from rlcore import catalog
 from rlcore.evaluation.statistics import bootstrap_interval, iqm
-from rlcore.runs import open_run, read_metrics
+from rlcore.runs import open_run, read_evaluations, read_metrics
 
 CURVES = Path(__file__).parent / "curves"   # one file per case: reference data, {"seeds": {"1": {…}}}
 POINTS = 50                                 # of a curve
@@ -36,7 +37,7 @@ class Case:
     explore: bool = False        # evaluated with the noise of training's end, not by its likeliest actions
     hindsight: float | None = None   # share of replayed steps that pursue another goal
     library: Literal["rlcore", "sb3"] = "rlcore"
-    until: float | None = None   # ended once the last 100 episodes average this
+    until: float | None = None   # ended once an evaluation in training averages this; the best agent is judged then
 
     @property
     def name(self) -> str:
@@ -151,19 +152,27 @@ def _learn(case: Case, seed: int) -> None:
 def _ours(case: Case, config: Any, seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
+        watched = {} if case.until is None else {
+            "evaluate_every": 10_000, "evaluate_episodes": 20, "callbacks": [partial(_reached, case.until)]}
         rl.train(case.algo, case.env, config, env_steps=case.env_steps, seed=seed, run_dir=folder,
-                 hindsight=case.hindsight, target_return=case.until, progress=False)
+                 hindsight=case.hindsight, progress=False, **watched)
         seconds = time.monotonic() - started
         if (state := open_run(Path(folder)).state) != "finished":
             raise SystemExit(f"{case.name} with seed {seed} was {state}: nothing of it is kept.")
         keys = {"step": "step", "return": "episode/return", "cost": "cost/episode"}
         columns = read_metrics(Path(folder), [*keys.values()])
-        result = rl.evaluate(folder, episodes=EPISODES, explore=case.explore)
+        result = rl.evaluate(folder, episodes=EPISODES, explore=case.explore,
+                             which="last" if case.until is None else "best")
     known = ~np.isnan(columns["episode/return"])
     curves = {name: np.array(columns[key])[known] for name, key in keys.items()}
     if not catalog.algorithm(case.algo).needs_cost:
         del curves["cost"]
     return {"evaluation": result.mean, "seconds": seconds, **curves}
+
+
+def _reached(goal: float, moment: rl.Moment) -> bool:
+    rows = [row for row in read_evaluations(moment.folder) if row.get("in_training")]
+    return bool(rows) and rows[-1]["mean"] >= goal
 
 
 def _row(case: Case) -> str:

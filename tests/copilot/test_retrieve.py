@@ -148,6 +148,19 @@ def test_a_misspelt_question_finds_what_the_right_one_finds_and_stays_as_it_was_
     assert wrong.evidence == right.evidence
 
 
+@pytest.mark.parametrize("asked", ["why does PPO clip the ratio in rlcore?", "In rlcore, why does PPO clip the ratio?",
+                                   "why does PPO clip the ratio, using rlcore?"])
+def test_in_rlcore_says_nothing_of_which_page(found, asked):
+    there, plain = found(asked), found("why does PPO clip the ratio?")
+    assert there.question == asked and "rlcore" not in there.wording
+    assert [one.chunk.id for one in there.passages] == [one.chunk.id for one in plain.passages]
+
+
+@pytest.mark.parametrize("asked", ["what does PPO of SB3 call clip in rlcore?", "what is in rlcore?"])
+def test_it_counts_beside_another_library_or_where_nothing_else_is_asked(found, asked):
+    assert "rlcore" in found(asked).wording
+
+
 def test_what_follows_an_accented_letter_in_a_heading_does_not_repair_itself(tmp_path):
     finds = retriever(tmp_path, {"a.md": "# What éstimators are\n\nThey guess.\n"}).find
     assert finds("stimators").question == "stimators"

@@ -241,7 +241,8 @@ def resume(run_dir: str | Path, *, env: str | Factory | None = None, encoder: En
     env: what makes the run's environment, or its name, where its module is not imported yet.
     encoder: the class of the run's custom encoder, or "module:Class", where its module is not imported yet.
     env_steps: a new length, counted from the run's beginning, that its folder remembers: a finished run goes on to it,
-    and schedules run over the new length from here on, as if it had always been this one.
+    and schedules run over the new length from here on, as if it had always been this one. The target return or patience
+    that ended a run still holds.
     callbacks: as for `train`; functions are not part of what a run's folder remembers.
     A compiled run goes on uncompiled, with a warning, where no compiler is.
 

@@ -50,6 +50,8 @@ class Evaluation:
         return bootstrap_interval(np.array(self.returns))
 
     def __str__(self) -> str:
+        if len(self.returns) == 1:         # which has no spread
+            return f"1 episode: return {self.mean:.1f}, length {self.lengths[0]}"
         low, high = self.interval
         return (f"{len(self.returns)} episodes: return {self.mean:.1f} ± {self.std:.1f}, "
                 f"IQM {self.iqm:.1f} (95 % interval {low:.1f} to {high:.1f}), length {np.mean(self.lengths):.0f}")

@@ -199,13 +199,13 @@ def write_spec(path: Path, spec: RunSpec) -> None:
     _replace(path / "config.yaml", yaml.safe_dump(asdict(spec), sort_keys=False))
 
 
-def read_spec(path: Path) -> RunSpec:
+def read_spec(path: str | Path) -> RunSpec:
     """What config.yaml says.
 
     Raises:
         ConfigError: the folder is no run, its file is damaged, or a later format wrote it.
     """
-    file = path / "config.yaml"
+    file = Path(path) / "config.yaml"
     if not file.exists():
         raise ConfigError(f"{path} is not a run folder: it has no config.yaml.")
     values = read_yaml(file)
@@ -279,12 +279,13 @@ def _replace(path: Path, text: str) -> None:
     os.replace(unfinished, path)
 
 
-def open_run(path: Path) -> Run:
+def open_run(path: str | Path) -> Run:
     """The run in a folder as it stands now; one whose files are damaged shows as failed and says so.
 
     Raises:
         ConfigError: the folder is no run.
     """
+    path = Path(path)
     if not (path / "status.json").exists():
         raise ConfigError(f"{path} is not a run folder: it has no status.json.")
     config = path / "config.yaml"
@@ -301,12 +302,12 @@ def list_runs(root: Path = RUNS) -> list[Run]:
     return sorted(found, key=lambda run: run.started, reverse=True)
 
 
-def read_metrics(path: Path, keys: Sequence[str] | None = None, max_points: int = 1000) -> dict[str, list[float]]:
+def read_metrics(path: str | Path, keys: Sequence[str] | None = None, max_points: int = 1000) -> dict[str, list[float]]:
     """Columns of metrics.jsonl, `step` always among them, thinned evenly to at most `max_points` rows.
 
     NaN stands where a row lacks a value. A last line still being written is left for the next read.
     """
-    text = _text_of(path / "metrics.jsonl")
+    text = _text_of(Path(path) / "metrics.jsonl")
     lines = text[: text.rfind("\n") + 1].splitlines()
     if len(lines) > max_points:  # the newest row is always among them
         stride = -(-len(lines) // max_points)
@@ -317,9 +318,9 @@ def read_metrics(path: Path, keys: Sequence[str] | None = None, max_points: int 
     return {name: [nan if row.get(name) is None else row[name] for row in rows] for name in names}
 
 
-def read_evaluations(path: Path) -> list[dict[str, Any]]:
+def read_evaluations(path: str | Path) -> list[dict[str, Any]]:
     """The rows of evaluations.jsonl, oldest first."""
-    return _rows(_text_of(path / "evaluations.jsonl").splitlines())
+    return _rows(_text_of(Path(path) / "evaluations.jsonl").splitlines())
 
 
 def _text_of(file: Path) -> str:

@@ -71,9 +71,9 @@ def resume(path: Path, agreed: Collection[str] = ()) -> None:
                replace(run.status, state="starting", message="Resuming"))
 
 
-def stop(path: Path) -> None:
+def stop(path: str | Path) -> None:
     """Ask a run to write a checkpoint and end; it looks for the request several times a second."""
-    (path / "stop").touch()
+    (Path(path) / "stop").touch()
 
 
 def evaluate(path: Path, episodes: int = 20, agreed: Collection[str] = ()) -> subprocess.Popen[bytes]:

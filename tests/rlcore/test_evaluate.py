@@ -184,6 +184,7 @@ def test_an_evaluation_summarises_itself():
     score = Evaluation((0.0, 10.0), (5, 7))
     assert (score.mean, score.std, score.iqm) == (5, 5, 5)
     assert str(score).startswith("2 episodes: return 5.0 ± 5.0, IQM 5.0 (95 % interval ")
+    assert str(Evaluation((5.0,), (3,))) == "1 episode: return 5.0, length 3"
     row = score.row(step=99)
     assert (row["step"], row["episodes"], row["mean"], row["returns"]) == (99, 2, 5.0, [0.0, 10.0])
     assert row["low"] <= row["iqm"] <= row["high"]

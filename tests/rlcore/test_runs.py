@@ -136,8 +136,8 @@ def test_a_row_of_broken_bytes_costs_nothing_but_itself():
 
 def test_a_run_without_metrics_has_none():
     Path("run").mkdir()
-    assert read_metrics(Path("run")) == {"step": []}
-    assert runs.read_evaluations(Path("run")) == []
+    assert read_metrics(Path("run")) == read_metrics("run") == {"step": []}
+    assert runs.read_evaluations(Path("run")) == runs.read_evaluations("run") == []
     assert tail_log(Path("run")) == ""
 
 

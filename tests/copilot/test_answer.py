@@ -175,7 +175,8 @@ def invented(answer: str, found: Found) -> list[str]:
         elif not FIXED.fullmatch(text):
             head = re.match(r"(?:- \*|\*\*)(.+?)(?::\*|\*\*：|\*\*$)", text)
             own = text[head.end():] if head and head[1] in names else text
-            stray += [one for one in sentences(re.sub(r"^(?:[-*]|\d+[.)])\s+|\s\[\d+\]", "", own)) if not any(
+            bare = re.sub(r"^(?:[-*]|\d+[.)])\s+|\s\[\d+\](?=(?:[^`]*`[^`]*`)*[^`]*$)", "", own)    # code has its own
+            stray += [one for one in sentences(bare) if not any(
                 plain(one).rstrip(":")[1:] in told[number - 1] for number in marks(text))]     # `No, a` is now `A`
     elsewhere = {f"{name(passage)} [{number}]" for number, passage in enumerate(found.passages, start=1)}
     further = re.split(r"(?<=\]) · ", read_on)

@@ -167,8 +167,9 @@ class Assistant:
         """What a request for training came to, in words; with the script if that is asked for or no page shows it."""
         if isinstance(plan, Refusal):
             return f"**This run cannot work.** {plan.reason} {plan.alternative}".strip()
-        hindsight = {} if plan.hindsight is None else {"hindsight": plan.hindsight}
-        changed = {**plan.params, **plan.env_options, **hindsight}
+        of_run = {name: getattr(plan, name) for name in ("hindsight", "target_return", "evaluate_every", "patience")}
+        changed = {**plan.params, **plan.env_options} | {
+            name: value for name, value in of_run.items() if value is not None}
         changes = ", ".join(f"`{key}` {value}" for key, value in changed.items())
         what = (f"**Train {algorithm(plan.algo).title} on {plan.env}** for {plan.env_steps:,} environment steps, "
                 f"seed {plan.seed}{', with ' + changes if changes else ''}.")

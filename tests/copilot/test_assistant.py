@@ -146,6 +146,8 @@ def test_a_request_comes_with_its_plan_and_an_impossible_one_with_its_reason(ass
     plan = last(assistant, "train PPO on CartPole with 8 envs").plan
     assert isinstance(plan, TrainingPlan) and (plan.algo, plan.env) == ("ppo", "CartPole-v1")
     assert plan.params["num_envs"] == 8
+    said = last(assistant, "train PPO on CartPole with 8 envs until 400, patience 3, evaluate every 2k steps").text
+    assert "with `num_envs` 8, `target_return` 400, `evaluate_every` 2000, `patience` 3." in said
     refused = last(assistant, "train DQN on Pendulum").plan
     assert isinstance(refused, Refusal) and "continuous" in refused.reason
 

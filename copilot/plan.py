@@ -69,6 +69,7 @@ _SAMPLER = re.compile(
 _GENERAL = {"num_envs", "env_steps", "seed", "target_return"}    # mean the same whatever the algorithm
 _OF_RUN = ("env_steps", "seed", "target_return", "evaluate_every", "patience", "evaluate_episodes", "record_video")
 _AS_IT_IS = {"frame_stack": 4}    # how the games of Atari are seen
+EPISODES = 20    # of an evaluation, where nobody says how many
 _EVALUATIONS = 20    # of a run whose patience is counted in them, where nobody says how often
 # What a plan with goals holds beside the algorithm's own config.
 SHARE = Setting("hindsight", "float", None, "share of replayed steps that pursue a goal their episode reached later",
@@ -88,9 +89,6 @@ _IDLE = re.compile(
     r"time|until|till|stop|show|give|write|me|settings?|continuous|discrete)\b|"
     r"[那再请就来用换改成为吧呢了试跑训练环境上的在里也同样一下和把给我算法个智能体还是不要别设置玩写只先次到达得分时停]",
     re.IGNORECASE)
-
-
-EPISODES = 20    # of an evaluation, where nobody says how many
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import gradio as gr
 
-from copilot.plan import SHARE, TrainingPlan
+from copilot.plan import EPISODES, SHARE, TrainingPlan
 from copilot.script import render
 from gui import form
 from gui.code import code_html
@@ -47,8 +47,7 @@ _EVERY = Setting("evaluate_every", "int", None,
 _PATIENCE = Setting("patience", "int", None,
                     "stop early after so many evaluations without a better one; it needs evaluate_every", 1, None,
                     "evaluations")
-_EPISODES = Setting("evaluate_episodes", "int", 20, "episodes played to measure the agent", 1, None,
-                    "episodes")
+_EPISODES = Setting("evaluate_episodes", "int", EPISODES, "episodes played to measure the agent", 1, None, "episodes")
 _VIDEO = Setting("record_video", "bool", True, "record a video of the trained agent", None, None, "")
 _SHOWN = 12    # environments of a family; further ones are folded
 

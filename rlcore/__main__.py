@@ -31,7 +31,6 @@ def main(arguments: list[str] | None = None) -> int:
         options, strange = _parser(arguments).parse_known_args(arguments)
         if strange:
             raise _unknown_option(strange[0], options)
-        checked("encoder", getattr(options, "encoder", None))  # before anything is imported by that name
         return int(options.run_command(options) or 0)
     except (ConfigError, ShapeError, MissingExtra) as error:
         logging.error("%s", error)

@@ -220,7 +220,8 @@ class Own(nn.Module):
         else:
             lead = obs.shape[: obs.dim() - self.ranks]
             rows = obs.reshape(-1, *obs.shape[len(lead):])
-        self.net.train(torch.is_grad_enabled())  # acting and targets: without dropout, and by settled statistics
+        if self.net.training != torch.is_grad_enabled():  # acting and targets: no dropout, and settled statistics
+            self.net.train(torch.is_grad_enabled())
         found: Tensor = self.net(rows)
         if not isinstance(found, Tensor):
             raise ShapeError(f"The encoder {type(self.net).__name__} must turn rows [N, …] into one tensor of features "
